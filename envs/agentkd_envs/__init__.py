@@ -1,0 +1,31 @@
+"""Environments for text agents: exact, fast, reproducible."""
+
+from agentkd_envs.base import (
+    Env,
+    EnvSpec,
+    Expert,
+    HasExpert,
+    Move,
+    Observation,
+    StepResult,
+    Task,
+)
+from agentkd_envs.errors import EnvCrashedError, EnvError, TaskDataError, UnknownNameError
+from agentkd_envs.registry import env_names, make_env
+
+__all__ = [
+    "Env",
+    "EnvCrashedError",
+    "EnvError",
+    "EnvSpec",
+    "Expert",
+    "HasExpert",
+    "Move",
+    "Observation",
+    "StepResult",
+    "Task",
+    "TaskDataError",
+    "UnknownNameError",
+    "env_names",
+    "make_env",
+]

@@ -1,0 +1,35 @@
+"""Exceptions of the environments.
+
+    EnvError(Exception)
+    +-- UnknownNameError      an environment, split, preset or option that does not exist (also a KeyError)
+    +-- TaskDataError         a game file, room table or payload that cannot be used (also a ValueError)
+    +-- EnvCrashedError       the engine behind an environment died; never the agent's fault
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class EnvError(Exception):
+    """Base of everything that an environment raises on purpose."""
+
+
+class UnknownNameError(EnvError, KeyError):
+    """A name that does not exist; the message lists what does and suggests the nearest."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        self.what, self.name, self.known = what, name, sorted(known)
+        super().__init__(what, name, self.known)
+
+    def __str__(self) -> str:
+        nearest = get_close_matches(self.name, self.known, n=1, cutoff=0.5)
+        hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+        return f"unknown {self.what} '{self.name}'.{hint} There is: {', '.join(self.known)}."
+
+
+class TaskDataError(EnvError, ValueError):
+    """Data of a task that cannot be used; the message names the file or the field."""
+
+
+class EnvCrashedError(EnvError):
+    """The engine behind an environment died in mid-episode."""

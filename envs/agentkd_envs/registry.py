@@ -1,0 +1,43 @@
+"""Finds environments by name: those that ship, and those of other packages.
+
+Another package offers an environment with an entry point in the group `agentkd.envs`, whose value is
+a callable that returns an `Env` and takes the environment's options as keyword arguments.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+from agentkd_envs.base import Env
+from agentkd_envs.errors import EnvError, UnknownNameError
+
+ENTRY_POINT_GROUP = "agentkd.envs"
+
+
+def _household(**options: Any) -> Env:
+    from agentkd_envs.household import HouseholdEnv
+
+    return HouseholdEnv(**options)
+
+
+_SHIPPED: dict[str, Callable[..., Env]] = {"household": _household}
+
+
+def env_names() -> list[str]:
+    """All environments that `make_env` knows, sorted."""
+    return sorted({*_SHIPPED, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def make_env(name: str, **options: Any) -> Env:
+    """Build an environment; raises `UnknownNameError` for a name, `EnvError` for an option."""
+    if name in _SHIPPED:
+        factory = _SHIPPED[name]
+    else:
+        points = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+        if name not in points:
+            raise UnknownNameError("environment", name, env_names())
+        factory = points[name].load()
+    try:
+        return factory(**options)
+    except TypeError as error:
+        raise EnvError(f"environment '{name}' refused its options {options}: {error}") from error

@@ -1,8 +1,8 @@
 """What an agent can know of a household game from the text alone.
 
-`Belief.read` takes every observation in turn and keeps: where the agent is, what each receptacle was
-last seen to hold, which are open, what is in the hand, and what was cleaned, heated or cooled. It
-never looks into the engine, and it does not matter who chose the actions.
+`Belief.read` takes every observation in turn and keeps: where the agent is, what each receptacle
+was last seen to hold, which are open, what is in the hand, and what was cleaned, heated or cooled.
+It never looks into the engine, and it does not matter who chose the actions.
 """
 
 import re
@@ -26,7 +26,10 @@ _W = r"(\w+)"
 _SENTENCES = (
     (rf"(?:look at|examine the) {_W} (?:under|with) the {_W}", "look_at_obj_in_light"),
     (rf"(?:put|find) two {_W} (?:in|and put them in) {_W}", "pick_two_obj_and_place"),
-    (rf"(?:put a clean|clean some) {_W} (?:in|and put it in) {_W}", "pick_clean_then_place_in_recep"),
+    (
+        rf"(?:put a clean|clean some) {_W} (?:in|and put it in) {_W}",
+        "pick_clean_then_place_in_recep",
+    ),
     (rf"(?:put a hot|heat some) {_W} (?:in|and put it in) {_W}", "pick_heat_then_place_in_recep"),
     (rf"(?:put a cool|cool some) {_W} (?:in|and put it in) {_W}", "pick_cool_then_place_in_recep"),
     (rf"put (?:a|some) {_W} (?:in|on) {_W}", "pick_and_place_simple"),

@@ -1,10 +1,11 @@
-"""Writes `data/rooms.json` from an installed `alfworld` wheel: `python -m agentkd_envs.household.build_rooms`.
+"""Writes `data/rooms.json` from an installed `alfworld` wheel: `python -m
+agentkd_envs.household.build_rooms`.
 
-The wheel ships, under the MIT licence, what stands in 120 AI2-THOR rooms: which receptacles with the
-pose from which an agent reaches them, and which object classes. The poses of some receptacles (stove
-burners, toasters, towel holders, ...) are missing; for these an instance with a made-up pose is added,
-so that the room has all its classes. Tables of what goes where, what can be heated, and the goals come
-from the wheel as well; `STANDS_ON` and `DECOR` below are our own.
+The wheel ships, under the MIT licence, what stands in 120 AI2-THOR rooms: which receptacles with
+the pose from which an agent reaches them, and which object classes. The poses of some receptacles
+(stove burners, toasters, towel holders, ...) are missing; for these an instance with a made-up
+pose is added, so that the room has all its classes. Tables of what goes where, what can be heated,
+and the goals come from the wheel as well; `STANDS_ON` and `DECOR` below are our own.
 
 Not needed at run time: the result is part of the package.
 """
@@ -49,7 +50,9 @@ def receptacles_of(number: int, layouts: Path, classes: set[str]) -> list[list[s
         parts = thor_id.split("|")
         receptacle_class = parts[4] if len(parts) > 4 else parts[0]
         if receptacle_class in classes:
-            place = f"loc|{round(x / 0.25)}|{round(z / 0.25)}|{round(rotation / 90)}|{round(horizon)}"
+            place = (
+                f"loc|{round(x / 0.25)}|{round(z / 0.25)}|{round(rotation / 90)}|{round(horizon)}"
+            )
             found.append([thor_id, receptacle_class, place])
     dice = Dice(f"room-{number}")
     known_places = [place for _, _, place in found]

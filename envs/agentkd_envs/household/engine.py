@@ -1,8 +1,10 @@
-"""Plays one household game exactly as TextWorld plays ALFWorld's: same text, same admissible commands.
+"""Plays one household game exactly as TextWorld plays ALFWorld's: same text, same admissible
+commands.
 
-`World` holds what never changes in a game (names, where things stand, command texts) as tuples indexed
-by number, and is shared by all forks. `Engine` holds the state: a few small sets, and per receptacle
-a sorted tuple of the things in it, replaced when it changes, so that a fork copies references only.
+`World` holds what never changes in a game (names, where things stand, command texts) as tuples
+indexed by number, and is shared by all forks. `Engine` holds the state: a few small sets, and per
+receptacle a sorted tuple of the things in it, replaced when it changes, so that a fork copies
+references only.
 
 TextWorld's habits that are reproduced on purpose:
 

@@ -1,17 +1,20 @@
 """A scripted solver that reads only what the agent reads, and says in a few words why it acts.
 
-It keeps a `Belief` of the room from the observations and decides anew after each of them, so it does
-not matter who chose the previous action: after a foreign action or "Nothing happens." it goes on from
-what it then believes. The thoughts restate the subgoal, then what was found, then what comes next, and
-name what the action uses, in few words and always the same ones, because small models learn from them.
+It keeps a `Belief` of the room from the observations and decides anew after each of them, so it
+does not matter who chose the previous action: after a foreign action or "Nothing happens." it goes
+on from what it then believes. The thoughts restate the subgoal, then what was found, then what
+comes next, and name what the action uses, in few words and always the same ones, because small
+models learn from them.
 """
 
 from collections.abc import Iterable
+from random import Random
 
 from agentkd_envs.base import Move
 from agentkd_envs.household.belief import Belief
 from agentkd_envs.household.dialect import MOVE, Dialect
 from agentkd_envs.household.game import DEVICES, TREATMENTS
+from agentkd_envs.household.mistakes import mistake
 from agentkd_envs.household.search_order import (
     SearchOrder,
     kind_of,
@@ -25,7 +28,9 @@ _TREATMENT_WORDS = {"clean": "Clean it", "heat": "Heat it", "cool": "Cool it"}
 class HouseholdExpert:
     """Solves one episode of any of the six task kinds."""
 
-    def __init__(self, dialect: Dialect = MOVE, search_order: SearchOrder = plausible_first) -> None:
+    def __init__(
+        self, dialect: Dialect = MOVE, search_order: SearchOrder = plausible_first
+    ) -> None:
         self.dialect = dialect
         self.search_order = search_order
         self.belief: Belief
@@ -59,6 +64,12 @@ class HouseholdExpert:
         else:
             self._failed.clear()
         return self._choose()
+
+    def mistake(self, random: Random) -> Move:
+        """Return a move that a careless agent might make now; the expert repairs what it leads
+        to.
+        """
+        return mistake(self.belief, self.dialect, random)
 
     def _choose(self) -> Move:
         move = self._decide()
@@ -175,7 +186,9 @@ class HouseholdExpert:
         return sum(kind_of(thing) == self.belief.goal.thing for thing in things)
 
     def _destination(self) -> str:
-        """Return where to put the object: where one is already, else within reach, else as listed."""
+        """Return where to put the object: where one is already, else within reach, else as
+        listed.
+        """
         kind = self.belief.goal.receptacle
         options = [name for name in self.belief.listing if kind_of(name) == kind]
         if self.belief.goal.kind == "pick_two_obj_and_place":
@@ -193,5 +206,3 @@ class HouseholdExpert:
     def _is_done(self, receptacle: str) -> bool:
         """Return whether wanted objects in a receptacle must stay there."""
         return self._destination_count() > 0 and receptacle == self._destination()
-
-

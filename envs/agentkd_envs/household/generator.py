@@ -18,8 +18,22 @@ from agentkd_envs.household.rooms import HouseholdFacts, Room, RoomReceptacle, f
 PRESETS = ("full", "small")
 
 _SURFACES = frozenset(
-    "CounterTop DiningTable CoffeeTable SideTable Desk Dresser Shelf TVStand Bed Sofa "
-    "ArmChair Ottoman Cart Toilet".split()
+    [
+        "CounterTop",
+        "DiningTable",
+        "CoffeeTable",
+        "SideTable",
+        "Desk",
+        "Dresser",
+        "Shelf",
+        "TVStand",
+        "Bed",
+        "Sofa",
+        "ArmChair",
+        "Ottoman",
+        "Cart",
+        "Toilet",
+    ]
 )
 _ROOM_FOR = {
     "CounterTop": 10, "DiningTable": 9, "Desk": 8, "Dresser": 7, "CoffeeTable": 6, "Fridge": 6,
@@ -34,7 +48,9 @@ _DEVICE_NAMES = {"sinkbasin": "SinkBasin", "microwave": "Microwave", "fridge": "
 
 @dataclass(frozen=True)
 class Plan:
-    """What a game is to be; small and JSON-able, it identifies the game. Names are CamelCase classes."""
+    """What a game is to be; small and JSON-able, it identifies the game. Names are CamelCase
+    classes.
+    """
 
     preset: str
     room: int
@@ -96,9 +112,7 @@ class _Filling:
         thing_id = ""
         while not thing_id or thing_id in self.ids:
             spot = (x + dice.spread(-0.3, 0.3), y + dice.spread(0, 0.2), z + dice.spread(-0.3, 0.3))
-            thing_id = "|".join(
-                [name, *(f"{'+' if n >= 0 else '-'}{abs(n):05.2f}" for n in spot)]
-            )
+            thing_id = "|".join([name, *(f"{'+' if n >= 0 else '-'}{abs(n):05.2f}" for n in spot)])
         self.ids.add(thing_id)
         self.load[host.id] += 1
         self.things.append((thing_id, name, host))
@@ -123,10 +137,10 @@ def build_game(plan: Plan) -> Game:
     return _assemble(plan, receptacles, filling, start, sentence, shipped)
 
 
-def _handful(
-    plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice
-) -> list[RoomReceptacle]:
-    """Choose five to nine receptacles, with the needed ones, no two at the same place if possible."""
+def _handful(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> list[RoomReceptacle]:
+    """Choose five to nine receptacles, with the needed ones, no two at the same place if
+    possible.
+    """
     starts = [name for name in shipped.hosts(plan.thing, room) if name != plan.receptacle]
     away = [name for name in starts if name != plan.device] or starts
     groups = [[plan.receptacle], [plan.device], list(shipped.hosts(plan.lamp, room)), away]
@@ -148,7 +162,9 @@ def _fill(
 ) -> None:
     dice = filling.dice
     starts = [name for name in shipped.hosts(plan.thing, room) if name != plan.receptacle]
-    for _ in range(plan.copies + (dice.chance(0.3) if is_small else dice.between(0, 3 - plan.copies))):
+    for _ in range(
+        plan.copies + (dice.chance(0.3) if is_small else dice.between(0, 3 - plan.copies))
+    ):
         filling.put(plan.thing, filling.hosts(starts))
     others = [name for name in room.things if name not in {plan.thing, plan.lamp}]
     if plan.lamp:
@@ -194,7 +210,9 @@ def _assemble(
         start=start,
         receptacles=tuple(
             sorted(
-                Receptacle(mangled(r.id), r.name.lower(), mangled(r.place), r.name in shipped.openable)
+                Receptacle(
+                    mangled(r.id), r.name.lower(), mangled(r.place), r.name in shipped.openable
+                )
                 for r in receptacles
             )
         ),

@@ -1,8 +1,8 @@
 """Draws tasks without building them: split and index in, a plan out.
 
-The kinds take turns. For each task a room that allows the kind is drawn, then an object, then where it
-goes. Splits never share a task: `train`, `seen` and `unseen` use game seeds of different remainders
-modulo three, and `unseen` has the rooms that no other split uses.
+The kinds take turns. For each task a room that allows the kind is drawn, then an object, then
+where it goes. Splits never share a task: `train`, `seen` and `unseen` use game seeds of different
+remainders modulo three, and `unseen` has the rooms that no other split uses.
 """
 
 from collections.abc import Sequence
@@ -138,7 +138,9 @@ def plan_from(payload: object) -> Plan:
         wanted = int if name in {"room", "seed"} else str
         value = payload[name]
         if not isinstance(value, wanted) or isinstance(value, bool):
-            raise TaskDataError(f"household task payload: {name}={value!r} is not {wanted.__name__}")
+            raise TaskDataError(
+                f"household task payload: {name}={value!r} is not {wanted.__name__}"
+            )
     if plan.preset not in PRESETS:
         raise TaskDataError(f"household task payload: there is no preset '{plan.preset}'")
     if plan.kind not in KINDS:

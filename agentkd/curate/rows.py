@@ -1,7 +1,8 @@
 """Training rows: conversations in which each message says whether it carries loss.
 
 A row is `{"messages": [{"role", "content", "loss"}, ...], "task_id", "trajectory_id", "env",
-"split", "kind", "policy", "steps"}`. Rows go to two parquet files, `train` and `validation`, beside a data card.
+"split", "kind", "policy", "steps"}`. Rows go to two parquet files, `train` and `validation`, beside
+a data card.
 Which rows are held out depends on the task id alone, so that all episodes of a task fall on one
 side.
 """
@@ -133,7 +134,8 @@ def _where_they_fell(counts: Mapping[str, int]) -> str:
         if count and name not in {"episodes read", "kept"}
     )
     return (
-        f"none of {counts['episodes read']} episodes is left for training ({fallen or 'none kept'}). "
+        f"none of {counts['episodes read']} episodes is left for training "
+        f"({fallen or 'none kept'}). "
         "Look at why they failed in trajectories.jsonl, collect more, or relax the curate section"
     )
 
@@ -148,7 +150,7 @@ def _data_card(counts: Mapping[str, int], about: Mapping[str, str], example: Row
         "|---|---|",
         *(f"| {name} | {count:,} |" for name, count in counts.items()),
         "",
-        "Each row holds `messages`; a message with `loss` set is trained, end-of-turn token included.",
+        "Each row holds `messages`; one with `loss` set is trained, end-of-turn token included.",
         "",
         "## One row",
         "",

@@ -64,8 +64,8 @@ class ChatRenderer:
         self.name = str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
         if not getattr(tokenizer, "chat_template", None):
             raise TemplateError(
-                f"the tokenizer of '{self.name}' has no chat template; use an instruct model, or set "
-                "tokenizer.chat_template before training"
+                f"the tokenizer of '{self.name}' has no chat template; use an instruct model, or "
+                "set tokenizer.chat_template before training"
             )
 
     @cached_property
@@ -78,8 +78,8 @@ class ChatRenderer:
         suffix = self.encode(rendered.split(_SENTINEL)[1])
         if not suffix or suffix[0] not in self._special_ids:
             raise TemplateError(
-                f"the chat template of '{self.name}' does not end an assistant message with a special "
-                "token, so a student would never learn to stop"
+                f"the chat template of '{self.name}' does not end an assistant message with a "
+                "special token, so a student would never learn to stop"
             )
         return suffix[0]
 

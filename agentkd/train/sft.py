@@ -1,7 +1,8 @@
 """Supervised fine-tuning on trajectories, with TRL's `SFTTrainer`.
 
 The trainer gets ready-made `input_ids` and `labels` (`agentkd.train.labels`) and is used
-unchanged: no template is rendered, nothing is truncated, no row is dropped behind the user's back. A killed training
+unchanged: no template is rendered, nothing is truncated, no row is dropped behind the user's back.
+A killed training
 goes on from its last checkpoint, with the order of the rows, the optimizer and the schedule as
 they were.
 """

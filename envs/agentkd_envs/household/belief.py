@@ -26,7 +26,10 @@ _W = r"(\w+)"
 _SENTENCES = (
     (rf"(?:look at|examine the) {_W} (?:under|with) the {_W}", "look_at_obj_in_light"),
     (rf"(?:put|find) two {_W} (?:in|and put them in) {_W}", "pick_two_obj_and_place"),
-    (rf"(?:put a clean|clean some) {_W} (?:in|and put it in) {_W}", "pick_clean_then_place_in_recep"),
+    (
+        rf"(?:put a clean|clean some) {_W} (?:in|and put it in) {_W}",
+        "pick_clean_then_place_in_recep",
+    ),
     (rf"(?:put a hot|heat some) {_W} (?:in|and put it in) {_W}", "pick_heat_then_place_in_recep"),
     (rf"(?:put a cool|cool some) {_W} (?:in|and put it in) {_W}", "pick_cool_then_place_in_recep"),
     (rf"put (?:a|some) {_W} (?:in|on) {_W}", "pick_and_place_simple"),

@@ -49,7 +49,9 @@ def receptacles_of(number: int, layouts: Path, classes: set[str]) -> list[list[s
         parts = thor_id.split("|")
         receptacle_class = parts[4] if len(parts) > 4 else parts[0]
         if receptacle_class in classes:
-            place = f"loc|{round(x / 0.25)}|{round(z / 0.25)}|{round(rotation / 90)}|{round(horizon)}"
+            place = (
+                f"loc|{round(x / 0.25)}|{round(z / 0.25)}|{round(rotation / 90)}|{round(horizon)}"
+            )
             found.append([thor_id, receptacle_class, place])
     dice = Dice(f"room-{number}")
     known_places = [place for _, _, place in found]

@@ -29,7 +29,11 @@ class DataFolder:
 
     def _folders(self, split: str) -> list[Path]:
         name = _SPLIT_FOLDERS[split]
-        return [path for path in (self.root / name, *sorted(self.root.glob(f"json_*/{name}"))) if path.is_dir()]
+        return [
+            path
+            for path in (self.root / name, *sorted(self.root.glob(f"json_*/{name}")))
+            if path.is_dir()
+        ]
 
     def splits(self) -> dict[str, str]:
         """Splits that have a folder, each with what is in it."""

@@ -25,7 +25,9 @@ _TREATMENT_WORDS = {"clean": "Clean it", "heat": "Heat it", "cool": "Cool it"}
 class HouseholdExpert:
     """Solves one episode of any of the six task kinds."""
 
-    def __init__(self, dialect: Dialect = MOVE, search_order: SearchOrder = plausible_first) -> None:
+    def __init__(
+        self, dialect: Dialect = MOVE, search_order: SearchOrder = plausible_first
+    ) -> None:
         self.dialect = dialect
         self.search_order = search_order
         self.belief: Belief
@@ -193,5 +195,3 @@ class HouseholdExpert:
     def _is_done(self, receptacle: str) -> bool:
         """Return whether wanted objects in a receptacle must stay there."""
         return self._destination_count() > 0 and receptacle == self._destination()
-
-

@@ -16,7 +16,9 @@ def write_game(plan: Plan, root: Path) -> Path:
     """Write one game below `root` and return the path of its `game.tw-pddl`."""
     key = json.dumps([plan.preset, plan.room, plan.kind, plan.seed])
     digest = int(hashlib.sha256(key.encode()).hexdigest(), 16)
-    trial = f"trial_T2026{digest % 10**4:04}_{digest // 10**4 % 10**6:06}_{digest // 10**10 % 10**6:06}"
+    trial = (
+        f"trial_T2026{digest % 10**4:04}_{digest // 10**4 % 10**6:06}_{digest // 10**10 % 10**6:06}"
+    )
     target = plan.receptacle or plan.lamp
     folder = root / f"{plan.kind}-{plan.thing}-None-{target}-{plan.room}" / trial
     folder.mkdir(parents=True, exist_ok=True)

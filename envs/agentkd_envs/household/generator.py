@@ -96,9 +96,7 @@ class _Filling:
         thing_id = ""
         while not thing_id or thing_id in self.ids:
             spot = (x + dice.spread(-0.3, 0.3), y + dice.spread(0, 0.2), z + dice.spread(-0.3, 0.3))
-            thing_id = "|".join(
-                [name, *(f"{'+' if n >= 0 else '-'}{abs(n):05.2f}" for n in spot)]
-            )
+            thing_id = "|".join([name, *(f"{'+' if n >= 0 else '-'}{abs(n):05.2f}" for n in spot)])
         self.ids.add(thing_id)
         self.load[host.id] += 1
         self.things.append((thing_id, name, host))
@@ -123,9 +121,7 @@ def build_game(plan: Plan) -> Game:
     return _assemble(plan, receptacles, filling, start, sentence, shipped)
 
 
-def _handful(
-    plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice
-) -> list[RoomReceptacle]:
+def _handful(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> list[RoomReceptacle]:
     """Choose five to nine receptacles, with the needed ones, no two at the same place if possible."""
     starts = [name for name in shipped.hosts(plan.thing, room) if name != plan.receptacle]
     away = [name for name in starts if name != plan.device] or starts
@@ -148,7 +144,9 @@ def _fill(
 ) -> None:
     dice = filling.dice
     starts = [name for name in shipped.hosts(plan.thing, room) if name != plan.receptacle]
-    for _ in range(plan.copies + (dice.chance(0.3) if is_small else dice.between(0, 3 - plan.copies))):
+    for _ in range(
+        plan.copies + (dice.chance(0.3) if is_small else dice.between(0, 3 - plan.copies))
+    ):
         filling.put(plan.thing, filling.hosts(starts))
     others = [name for name in room.things if name not in {plan.thing, plan.lamp}]
     if plan.lamp:
@@ -194,7 +192,9 @@ def _assemble(
         start=start,
         receptacles=tuple(
             sorted(
-                Receptacle(mangled(r.id), r.name.lower(), mangled(r.place), r.name in shipped.openable)
+                Receptacle(
+                    mangled(r.id), r.name.lower(), mangled(r.place), r.name in shipped.openable
+                )
                 for r in receptacles
             )
         ),

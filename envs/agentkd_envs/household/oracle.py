@@ -27,9 +27,7 @@ def _actions(engine: Engine) -> Iterator[str]:
     world = engine.world
     goal = world.game.goal
     position = {
-        thing: receptacle
-        for receptacle, things in enumerate(engine.contents)
-        for thing in things
+        thing: receptacle for receptacle, things in enumerate(engine.contents) for thing in things
     }
     # Open places first: a shorter plan, nothing more.
     wanted = sorted(

@@ -102,7 +102,9 @@ def _read_problem(problem: str, sentence: str, dialect: Dialect, source: str) ->
     init, goal_mark, goal = problem.partition("(:goal")
     _, init_mark, init = init.partition("(:init")
     if "(:domain alfred)" not in problem or not init_mark or not goal_mark:
-        raise TaskDataError(f"{source} is not an ALFWorld game: its PDDL problem is not of that domain")
+        raise TaskDataError(
+            f"{source} is not an ALFWorld game: its PDDL problem is not of that domain"
+        )
     atoms: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
     for predicate, arguments in _ATOM.findall(init):
         atoms[predicate].append(tuple(arguments.split()))
@@ -130,9 +132,7 @@ def _assemble(atoms: Facts, goal: Goal, sentence: str, dialect: Dialect, source:
         for entity in sorted(kinds)
     )
     things = tuple(
-        Thing(
-            entity, thing_kinds[entity], tuple(t for t in _TRAITS if entity in having[t])
-        )
+        Thing(entity, thing_kinds[entity], tuple(t for t in _TRAITS if entity in having[t]))
         for entity in sorted(thing_kinds)
     )
     known = {*kinds, *thing_kinds}
@@ -171,7 +171,9 @@ def _read_goal(goal: str, source: str) -> Goal:
             "ALFWorld leaves such games out, and so does this engine"
         )
     types = [name.removesuffix("type") for name in re.findall(r"\(objecttype \?\w+ (\w+)\)", goal)]
-    holders = [name.removesuffix("type") for name in re.findall(r"\(receptacletype \?\w+ (\w+)\)", goal)]
+    holders = [
+        name.removesuffix("type") for name in re.findall(r"\(receptacletype \?\w+ (\w+)\)", goal)
+    ]
     if "istoggled" in goal and len(types) == 2:
         return Goal("look_at_obj_in_light", types[1], lamp=types[0])
     if not types or not holders:

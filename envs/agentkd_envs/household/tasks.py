@@ -138,7 +138,9 @@ def plan_from(payload: object) -> Plan:
         wanted = int if name in {"room", "seed"} else str
         value = payload[name]
         if not isinstance(value, wanted) or isinstance(value, bool):
-            raise TaskDataError(f"household task payload: {name}={value!r} is not {wanted.__name__}")
+            raise TaskDataError(
+                f"household task payload: {name}={value!r} is not {wanted.__name__}"
+            )
     if plan.preset not in PRESETS:
         raise TaskDataError(f"household task payload: there is no preset '{plan.preset}'")
     if plan.kind not in KINDS:

@@ -67,7 +67,8 @@ class Observation:
 
     text: str
     admissible: Callable[[], Sequence[str]] = nothing_admissible
-    """Lists the actions that are possible now, sorted; computed when called, valid until the next step."""
+    """Lists the actions that are possible now, sorted; computed when called, valid until the next
+    step."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,9 @@ class Move:
 
 
 class Expert(Protocol):
-    """A scripted solver for one episode. It sees what the agent sees, unless its env says otherwise."""
+    """A scripted solver for one episode. It sees what the agent sees, unless its env says
+    otherwise.
+    """
 
     def first(self, observation: str) -> Move:
         """Choose the first action from the first observation."""

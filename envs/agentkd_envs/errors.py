@@ -1,9 +1,9 @@
 """Exceptions of the environments.
 
-    EnvError(Exception)
-    +-- UnknownNameError      an environment, split, preset or option that does not exist (also a KeyError)
-    +-- TaskDataError         a game file, room table or payload that cannot be used (also a ValueError)
-    +-- EnvCrashedError       the engine behind an environment died; never the agent's fault
+EnvError(Exception)
++-- UnknownNameError      an environment, split or option that does not exist (a KeyError)
++-- TaskDataError         a game file or payload that cannot be used (a ValueError)
++-- EnvCrashedError       the engine behind an environment died; never the agent's fault
 """
 
 from collections.abc import Iterable

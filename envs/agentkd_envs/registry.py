@@ -1,7 +1,7 @@
 """Finds environments by name: those that ship, and those of other packages.
 
-Another package offers an environment with an entry point in the group `agentkd.envs`, whose value is
-a callable that returns an `Env` and takes the environment's options as keyword arguments.
+Another package offers an environment with an entry point in the group `agentkd.envs`, whose value
+is a callable that returns an `Env` and takes the environment's options as keyword arguments.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,137 @@
+"""The loop: one policy in one environment gives one trajectory.
+
+What the agent does wrong is recorded and the episode goes on; what breaks around it (`PolicyError`,
+`EnvError`) ends the episode with an infrastructure status. Everything else is a bug and is raised.
+"""
+
+import hashlib
+import time
+import uuid
+
+from agentkd_envs import Env, EnvError, StepResult, Task
+
+from agentkd.errors import PolicyError
+from agentkd.policies.base import Conversation, EpisodeContext, Policy, Reply
+from agentkd.prompts import ActionFormat
+from agentkd.trajectory import EndedBy, Message, Outcome, Status, Step, Trajectory
+
+
+def episode_seed(run_seed: int, task: Task, attempt: int) -> int:
+    """Seed of one attempt at one task: the same on any machine, in any order."""
+    digest = hashlib.sha256(f"{run_seed}/{task.id}/{attempt}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+async def run_episode(
+    policy: Policy,
+    env: Env,
+    task: Task,
+    action_format: ActionFormat,
+    *,
+    max_steps: int,
+    system_prompt: str | None = None,
+    attempt: int = 0,
+    seed: int = 0,
+    is_training: bool = False,
+) -> Trajectory:
+    """Let `policy` act on `task` until it is over, and return all that happened.
+
+    The environment is reset but not closed. `seed` is that of the run; the episode derives its own.
+    """
+    started = time.perf_counter()
+    seed = episode_seed(seed, task, attempt)
+    steps: list[Step] = []
+    prompt = [Message("system", system_prompt)] if system_prompt else []
+    reward, success = 0.0, False
+    status: Status = "ok"
+    ended_by: EndedBy = "max_steps"
+    error: str | None = None
+    actor = None
+    try:
+        first = await env.reset(task)
+        prompt.append(Message("user", first.text))
+        conversation = Conversation(list(prompt), first)
+        context = EpisodeContext(task, env, action_format, seed, is_training)
+        actor = await policy.begin(context)
+        for _ in range(max_steps):
+            asked = time.perf_counter()
+            reply = await actor.act(conversation)
+            latency_s = time.perf_counter() - asked
+            if reply.is_context_full:
+                status, ended_by = "budget", "context"
+                break
+            step, answer = await _execute(reply, env, action_format, conversation, latency_s)
+            steps.append(step)
+            reward = step.reward
+            if answer.terminated:
+                success = answer.success
+                ended_by = "success" if success else "failure"
+                break
+            conversation.messages += (
+                Message("assistant", reply.text),
+                Message("user", step.observation),
+            )
+            conversation.last = answer
+        else:
+            status = "budget"
+    except EnvError as broken:
+        status, ended_by, error = "env_error", "error", f"{type(broken).__name__}: {broken}"
+    except PolicyError as broken:
+        status, ended_by, error = "provider_error", "error", f"{type(broken).__name__}: {broken}"
+    finally:
+        if actor is not None:
+            await actor.close()
+    return Trajectory(
+        id=uuid.uuid4().hex,
+        task=task,
+        policy=policy.info,
+        prompt=tuple(prompt),
+        steps=tuple(steps),
+        outcome=Outcome(reward, success, status, ended_by, error),
+        attempt=attempt,
+        seed=seed,
+        wall_s=round(time.perf_counter() - started, 6),
+        format=action_format.name,
+        prompt_hash=hashlib.sha256((system_prompt or "").encode()).hexdigest()[:16],
+        versions=dict(env.spec.versions),
+    )
+
+
+async def _execute(
+    reply: Reply,
+    env: Env,
+    action_format: ActionFormat,
+    conversation: Conversation,
+    latency_s: float,
+) -> tuple[Step, StepResult]:
+    parsed = action_format.parse(reply.text, reply.finish_reason)
+    if parsed.action is None:
+        assert parsed.error is not None
+        answer = StepResult(
+            action_format.explain_error(parsed.error),
+            valid=False,
+            admissible=conversation.last.admissible,
+        )
+    else:
+        answer = await env.step(parsed.action)
+    step = Step(
+        text=reply.text,
+        observation=answer.text,
+        action=parsed.action,
+        thought=parsed.thought,
+        format_error=parsed.error,
+        reward=answer.reward,
+        valid=answer.valid,
+        author=reply.author,
+        tag=reply.tag,
+        loss=reply.loss,
+        reasoning=reply.reasoning,
+        token_ids=reply.token_ids,
+        logprobs=reply.logprobs,
+        candidates=reply.candidates,
+        usage=reply.usage,
+        latency_s=round(latency_s, 6),
+        finish_reason=reply.finish_reason,
+        info=answer.info,
+    )
+    return step, answer

@@ -1,0 +1,95 @@
+"""Every exception that agentkd raises on purpose.
+
+    AgentkdError(Exception)
+    +-- UserError                  what the user can mend; the command line prints only this
+    |   +-- ConfigError            a recipe or option that makes no sense (also a ValueError)
+    |   +-- RunChangedError        the run folder was made with other settings
+    |   +-- RunLockedError         another process is writing to the run folder
+    |   +-- MissingStageError      a stage was asked for before the one that it needs
+    |   +-- StudentNotFoundError   a student name, path or hub id that cannot be loaded
+    |   +-- NothingToTrainError    curation or labelling left no row
+    |   +-- RowTooLongError        a row does not fit the model's context
+    |   +-- StorageError           the disk is full, or the folder cannot be written
+    +-- RecordError                a stored line that is not a trajectory (also a ValueError)
+    +-- PolicyError                a policy could not answer: provider down, model out of memory
+    +-- TemplateError              a chat template that cannot be labelled exactly
+
+Environments raise `agentkd_envs.EnvError`. The loop turns `PolicyError` and `EnvError` into the
+status of a trajectory; it is the only place that catches them.
+"""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+
+class AgentkdError(Exception):
+    """Base of every exception that agentkd raises on purpose."""
+
+
+class UserError(AgentkdError):
+    """Something that the user can mend; the message says how."""
+
+
+class ConfigError(UserError, ValueError):
+    """A recipe or an option that makes no sense."""
+
+
+class RunChangedError(UserError):
+    """A run folder was made with other settings than those given now."""
+
+    def __init__(self, stage: str, folder: str, changes: Mapping[str, tuple[Any, Any]]) -> None:
+        self.stage, self.folder, self.changes = stage, folder, changes
+        super().__init__(stage, folder, changes)
+
+    def __str__(self) -> str:
+        lines = [
+            f"  {key}: was {old!r}, is now {new!r}" for key, (old, new) in self.changes.items()
+        ]
+        return (
+            f"'{self.folder}' already holds the {self.stage} of other settings:\n"
+            + "\n".join(lines)
+            + "\nGo on with the old settings, or choose another folder with --run."
+        )
+
+
+class RunLockedError(UserError):
+    """Another process is writing to the same file of a run."""
+
+
+class MissingStageError(UserError):
+    """A stage was asked for before the stage that it needs."""
+
+
+class StudentNotFoundError(UserError):
+    """A student that is neither a built-in name, nor a folder, nor loadable from the Hub."""
+
+
+class NothingToTrainError(UserError):
+    """No row is left to train on; the message says where they went."""
+
+
+class RowTooLongError(UserError):
+    """A training row has more tokens than the model can attend to."""
+
+
+class StorageError(UserError):
+    """A file could not be written; what was written before is intact."""
+
+
+class RecordError(AgentkdError, ValueError):
+    """A stored line that is not a trajectory."""
+
+
+class PolicyError(AgentkdError):
+    """A policy could not answer, through no fault of the agent."""
+
+
+class TemplateError(UserError):
+    """A chat template whose rendering cannot be labelled exactly."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'X'?` for the nearest of `known`, or an empty string."""
+    nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{nearest[0]}'?" if nearest else ""

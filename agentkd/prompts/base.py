@@ -1,0 +1,39 @@
+"""The action-format seam: how a model's text becomes an action, and what it is told about that."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentkd_envs import EnvSpec
+
+from agentkd.trajectory import FormatError
+
+
+@dataclass(frozen=True)
+class ParsedReply:
+    """A model's text taken apart."""
+
+    action: str | None
+    thought: str = ""
+    error: FormatError | None = None
+
+
+class ActionFormat(Protocol):
+    """Writes and reads one style of reply."""
+
+    name: str
+
+    def system_prompt(self, spec: EnvSpec) -> str:
+        """Tell a model that has never seen the environment what it can do and how to answer."""
+        ...
+
+    def render(self, thought: str, action: str) -> str:
+        """Write a reply; `parse` reads it back."""
+        ...
+
+    def parse(self, text: str, finish_reason: str | None = None) -> ParsedReply:
+        """Take a reply apart; never raises."""
+        ...
+
+    def explain_error(self, error: FormatError) -> str:
+        """Say to the model what was wrong with its reply, as its next observation."""
+        ...

@@ -1,0 +1,155 @@
+"""A run on disk: where each stage puts its files, and which settings it was made with.
+
+    config.json            settings of each stage that has begun
+    manifest.json          versions, git revision, machine
+    trajectories.jsonl     the teacher's episodes
+    rows/                  training rows, parquet, with a data card
+    student/               the trained student; checkpoints/ and log.jsonl while it trains
+    eval/                  one store per policy and split; summary.json
+    report.html
+
+A stage records the settings that it depends on before it begins. If it is run again with other
+settings, it is refused with the keys that differ, so that one folder never mixes two experiments.
+"""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from agentkd.errors import MissingStageError, RunChangedError, StorageError
+from agentkd.recipe import Recipe, flat
+
+STAGES = ("collect", "curate", "train", "eval")
+
+_DEPENDS_ON: dict[str, tuple[str, ...]] = {
+    "collect": ("env", "agent", "collect"),
+    "curate": ("curate",),
+    "train": ("train",),
+    "eval": ("eval",),
+}
+"""Recipe sections of each stage; a stage also depends on those of the stages before it."""
+
+_DO_NOT_MATTER = frozenset({"collect.concurrency", "eval.concurrency", "train.checkpoints"})
+"""Settings that change how fast a result comes, not which."""
+
+
+class RunFolder:
+    """Paths and settings of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.manifest = path / "manifest.json"
+        self.trajectories = path / "trajectories.jsonl"
+        self.rows = path / "rows"
+        self.student = path / "student"
+        self.checkpoints = path / "student" / "checkpoints"
+        self.training_log = path / "student" / "log.jsonl"
+        self.eval = path / "eval"
+        self.summary = path / "eval" / "summary.json"
+        self.report = path / "report.html"
+
+    def eval_store(self, policy: str, split: str) -> Path:
+        """Where the episodes of one policy on one split are."""
+        return self.eval / f"{policy}-{split}.jsonl"
+
+    def recorded(self) -> dict[str, dict[str, Any]]:
+        """Settings by stage, empty for a new folder."""
+        if not self.config.exists():
+            return {}
+        try:
+            stages = json.loads(self.config.read_text(encoding="utf-8"))["stages"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(
+                f"{self.config} is damaged; mend it or choose another --run"
+            ) from error
+        return dict(stages)
+
+    def recipe_values(self) -> dict[str, Any]:
+        """The recipe that the folder was made with so far, as raw values."""
+        values: dict[str, Any] = {}
+        for stage in self.recorded().values():
+            values |= stage
+        return values
+
+    def claim(self, stage: str, recipe: Recipe) -> None:
+        """Record the settings of a stage; raises `RunChangedError` if it has others already."""
+        values = recipe.model_dump(mode="json")
+        wanted = {section: values[section] for section in _DEPENDS_ON[stage]}
+        stages = self.recorded()
+        if stage in stages:
+            old, new = flat(stages[stage]), flat(wanted)
+            changes = {
+                key: (old.get(key), new.get(key))
+                for key in sorted({*old, *new} - _DO_NOT_MATTER)
+                if old.get(key) != new.get(key)
+            }
+            if changes:
+                raise RunChangedError(stage, str(self.path), changes)
+        stages[stage] = wanted
+        write_json(self.config, {"recipe": recipe.name, "stages": stages})
+        if not self.manifest.exists():
+            write_json(self.manifest, manifest())
+
+    def require(self, path: Path, command: str) -> None:
+        """Raise `MissingStageError` if `path` does not exist, naming the command that makes it."""
+        if not path.exists():
+            raise MissingStageError(
+                f"'{self.path}' has no {path.name} yet; make it with: "
+                f"agentkd {command} --run {self.path}"
+            )
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all; raises `StorageError`."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all; raises `StorageError`."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def manifest() -> dict[str, Any]:
+    """What a reader needs to know of the machine and the software that made a run."""
+    packages = ("agentkd", "torch", "transformers", "trl", "datasets", "peft", "tokenizers")
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu_cores": os.cpu_count(),
+        "versions": {name: _version(name) for name in packages},
+        "git_revision": _git_revision(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout that agentkd runs from, `-dirty` if it has changes."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or None

@@ -1,0 +1,1 @@
+"""Students: the small models that learn."""

@@ -1,0 +1,1 @@
+"""Training: labels, and TRL trainers on them."""

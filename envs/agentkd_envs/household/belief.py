@@ -1,8 +1,8 @@
 """What an agent can know of a household game from the text alone.
 
-`Belief.read` takes every observation in turn and keeps: where the agent is, what each receptacle was
-last seen to hold, which are open, what is in the hand, and what was cleaned, heated or cooled. It
-never looks into the engine, and it does not matter who chose the actions.
+`Belief.read` takes every observation in turn and keeps: where the agent is, what each receptacle
+was last seen to hold, which are open, what is in the hand, and what was cleaned, heated or cooled.
+It never looks into the engine, and it does not matter who chose the actions.
 """
 
 import re

@@ -1,9 +1,10 @@
 """A scripted solver that reads only what the agent reads, and says in a few words why it acts.
 
-It keeps a `Belief` of the room from the observations and decides anew after each of them, so it does
-not matter who chose the previous action: after a foreign action or "Nothing happens." it goes on from
-what it then believes. The thoughts restate the subgoal, then what was found, then what comes next, and
-name what the action uses, in few words and always the same ones, because small models learn from them.
+It keeps a `Belief` of the room from the observations and decides anew after each of them, so it
+does not matter who chose the previous action: after a foreign action or "Nothing happens." it goes
+on from what it then believes. The thoughts restate the subgoal, then what was found, then what
+comes next, and name what the action uses, in few words and always the same ones, because small
+models learn from them.
 """
 
 from collections.abc import Iterable
@@ -177,7 +178,7 @@ class HouseholdExpert:
         return sum(kind_of(thing) == self.belief.goal.thing for thing in things)
 
     def _destination(self) -> str:
-        """Return where to put the object: where one is already, else within reach, else as listed."""
+        """Return where to put the object: with the other one, else in reach, else as listed."""
         kind = self.belief.goal.receptacle
         options = [name for name in self.belief.listing if kind_of(name) == kind]
         if self.belief.goal.kind == "pick_two_obj_and_place":

@@ -18,9 +18,11 @@ from agentkd_envs.household.rooms import HouseholdFacts, Room, RoomReceptacle, f
 PRESETS = ("full", "small")
 
 _SURFACES = frozenset(
-    "CounterTop DiningTable CoffeeTable SideTable Desk Dresser Shelf TVStand Bed Sofa "
-    "ArmChair Ottoman Cart Toilet".split()
-)
+    (
+        "CounterTop", "DiningTable", "CoffeeTable", "SideTable", "Desk", "Dresser", "Shelf",
+        "TVStand", "Bed", "Sofa", "ArmChair", "Ottoman", "Cart", "Toilet",
+    )
+)  # fmt: skip
 _ROOM_FOR = {
     "CounterTop": 10, "DiningTable": 9, "Desk": 8, "Dresser": 7, "CoffeeTable": 6, "Fridge": 6,
     "SideTable": 5, "Bed": 4, "Sofa": 4, "SinkBasin": 4, "Cabinet": 2, "Drawer": 2,
@@ -34,7 +36,7 @@ _DEVICE_NAMES = {"sinkbasin": "SinkBasin", "microwave": "Microwave", "fridge": "
 
 @dataclass(frozen=True)
 class Plan:
-    """What a game is to be; small and JSON-able, it identifies the game. Names are CamelCase classes."""
+    """What a game is to be; small, JSON-able, identifies the game. Names are CamelCase classes."""
 
     preset: str
     room: int
@@ -122,7 +124,7 @@ def build_game(plan: Plan) -> Game:
 
 
 def _handful(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> list[RoomReceptacle]:
-    """Choose five to nine receptacles, with the needed ones, no two at the same place if possible."""
+    """Choose five to nine receptacles, the needed ones among them, no two at the same place."""
     starts = [name for name in shipped.hosts(plan.thing, room) if name != plan.receptacle]
     away = [name for name in starts if name != plan.device] or starts
     groups = [[plan.receptacle], [plan.device], list(shipped.hosts(plan.lamp, room)), away]

@@ -1,7 +1,7 @@
-"""What stands in the 120 AI2-THOR rooms, and what goes where: the shipped facts of `data/rooms.json`.
+"""What stands in the 120 AI2-THOR rooms, and what goes where: the facts of `data/rooms.json`.
 
-Made by `build_rooms.py` from the `alfworld` wheel (MIT). Loaded once, on first use. It describes rooms
-as they are furnished; where the things lie in one game is the generator's choice.
+Made by `build_rooms.py` from the `alfworld` wheel (MIT), loaded once, on first use. They describe
+rooms as they are furnished; where the things lie in one game is the generator's choice.
 """
 
 import json

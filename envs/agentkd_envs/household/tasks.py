@@ -1,8 +1,8 @@
 """Draws tasks without building them: split and index in, a plan out.
 
-The kinds take turns. For each task a room that allows the kind is drawn, then an object, then where it
-goes. Splits never share a task: `train`, `seen` and `unseen` use game seeds of different remainders
-modulo three, and `unseen` has the rooms that no other split uses.
+The kinds take turns. For each task a room that allows the kind is drawn, then an object, then where
+it goes. Splits never share a task: `train`, `seen` and `unseen` use game seeds of different
+remainders modulo three, and `unseen` has the rooms that no other split uses.
 """
 
 from collections.abc import Sequence

@@ -46,7 +46,8 @@ def receptacles_of(number: int, layouts: Path, classes: set[str]) -> list[list[s
     found: list[list[str]] = []
     for thor_id, (x, z, rotation, horizon) in sorted(poses.items()):
         parts = thor_id.split("|")
-        receptacle_class = parts[4] if len(parts) > 4 else parts[0]
+        # ALFWorld names `Bathtub|...|SinkBasin`, which a room or two has, a bathtub basin; so do we.
+        receptacle_class = f"{parts[0]}Basin" if len(parts) > 4 else parts[0]
         if receptacle_class in classes:
             place = (
                 f"loc|{round(x / 0.25)}|{round(z / 0.25)}|{round(rotation / 90)}|{round(horizon)}"

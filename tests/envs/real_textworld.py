@@ -9,27 +9,35 @@ import copy
 import functools
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pytest import MonkeyPatch, importorskip
+import pytest
+
+
+class Situation(NamedTuple):
+    """What an engine shows after a command."""
+
+    text: str
+    admissible: list[str]
+    won: bool
 
 
 def require_alfworld() -> None:
     """Skip the test, saying why, where `alfworld` is not installed."""
     with warnings.catch_warnings():
-        # Their imports warn about their own deprecations; ours stay errors.
+        # Importing it warns about its own dependencies; in our code warnings stay errors.
         warnings.simplefilter("ignore")
-        importorskip(
+        pytest.importorskip(
             "alfworld.agents.environment.alfred_tw_env",
             reason="alfworld is not installed: pip install 'agentkd[alfworld]'",
         )
 
 
 class RealGame:
-    """One engine that plays one game file after the other."""
+    """One engine that plays one game after the other."""
 
     def __init__(self) -> None:
         import textworld
@@ -39,21 +47,20 @@ class RealGame:
         infos = textworld.EnvInfos(won=True, admissible_commands=True)
         self.env = AlfredDemangler(PddlEnv(infos))
 
-    def start(self, path: Path) -> tuple[str, list[str], bool]:
-        """Load a game; return observation, admissible commands, won."""
+    def start(self, game: Mapping[str, Any] | Path) -> Situation:
+        """Load a game file or its content."""
         arguments = sys.argv
         try:
-            # fast_downward.pddl2sas overwrites sys.argv
-            self.env.load(str(path))
+            self.env.load(str(game) if isinstance(game, Path) else game)
             state = self.env.reset()
         finally:
-            sys.argv = arguments
-        return state.feedback, state["admissible_commands"], bool(state["won"])
+            sys.argv = arguments  # fast_downward.pddl2sas overwrites it
+        return Situation(state.feedback, state["admissible_commands"], bool(state["won"]))
 
-    def step(self, command: str) -> tuple[str, list[str], bool]:
-        """Execute a command; return observation, admissible commands, won."""
+    def step(self, command: str) -> Situation:
+        """Execute a command."""
         state, _, _ = self.env.step(command)
-        return state.feedback, state["admissible_commands"], bool(state["won"])
+        return Situation(state.feedback, state["admissible_commands"], bool(state["won"]))
 
 
 def _copy_symbols(value: Any) -> Any:
@@ -74,26 +81,29 @@ def _copy_symbols(value: Any) -> Any:
 
 @contextmanager
 def memoised() -> Iterator[None]:
-    """Make the real engine remember parsed templates, parsed queries and translated problems."""
+    """Make the real engine remember parsed templates, parsed queries and the last translation."""
     import fast_downward
     from textworld.envs.pddl import textgen
     from textworld.logic import Rule
 
-    parse = functools.cache(lambda text, rule_name: original_parse(text, rule_name=rule_name))
-    original_parse = textgen._parse_and_convert
-    parse_query = functools.cache(Rule.parse_conjunctive_query)
-    original_translate = fast_downward.pddl2sas
-    translate = functools.lru_cache(1)(lambda domain, problem: original_translate(domain, problem))
+    parse_template, translate = textgen._parse_and_convert, fast_downward.pddl2sas
+    remembered_template = functools.cache(lambda text: parse_template(text, rule_name="symbols"))
+    remembered_translation = functools.lru_cache(1)(translate)
 
-    with MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             textgen,
             "_parse_and_convert",
-            lambda text, rule_name, **_: _copy_symbols(parse(text, rule_name)),
+            lambda text, rule_name, **_: _copy_symbols(remembered_template(text)),
         )
         patch.setattr(textgen, "deepcopy", _copy_symbols)
-        patch.setattr(Rule, "parse_conjunctive_query", parse_query)
         patch.setattr(
-            fast_downward, "pddl2sas", lambda domain, problem, **_: translate(domain, problem)
+            Rule, "parse_conjunctive_query", functools.cache(Rule.parse_conjunctive_query)
+        )
+        # The second translation is optimised for the planner, which is not used here.
+        patch.setattr(
+            fast_downward,
+            "pddl2sas",
+            lambda domain, problem, **_: remembered_translation(domain, problem),
         )
         yield

@@ -46,7 +46,7 @@ def receptacles_of(number: int, layouts: Path, classes: set[str]) -> list[list[s
     found: list[list[str]] = []
     for thor_id, (x, z, rotation, horizon) in sorted(poses.items()):
         parts = thor_id.split("|")
-        # ALFWorld names `Bathtub|...|SinkBasin`, which a room or two has, a bathtub basin; so do we.
+        # ALFWorld calls `Bathtub|...|SinkBasin`, which some rooms have, a bathtub basin.
         receptacle_class = f"{parts[0]}Basin" if len(parts) > 4 else parts[0]
         if receptacle_class in classes:
             place = (

@@ -1,8 +1,9 @@
-"""The `tiny` student: a Llama of about three million parameters, with a tokenizer for household worlds.
+"""The `tiny` student: a Llama of about three million parameters, with a tokenizer for household
+worlds.
 
-The tokenizer is byte-level BPE, so it takes any text and gives it back unchanged, but it never merges
-across the border of an entity name: `cabinet 12` is one token, `. On the` is one token. A turn of an
-episode is then about ten tokens, and copying a name is copying one token.
+The tokenizer is byte-level BPE, so it takes any text and gives it back unchanged, but it never
+merges across the border of an entity name: `cabinet 12` is one token, `. On the` is one token. A
+turn of an episode is then about ten tokens, and copying a name is copying one token.
 
 The tokenizer and a base model ship with the package (`base/`). The base was trained by
 `agentkd.students.pretrain_tiny` on transcripts of *random* play in the training rooms; it has never

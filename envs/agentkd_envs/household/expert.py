@@ -8,11 +8,13 @@ models learn from them.
 """
 
 from collections.abc import Iterable
+from random import Random
 
 from agentkd_envs.base import Move
 from agentkd_envs.household.belief import Belief
 from agentkd_envs.household.dialect import MOVE, Dialect
 from agentkd_envs.household.game import DEVICES, TREATMENTS
+from agentkd_envs.household.mistakes import mistake
 from agentkd_envs.household.search_order import (
     SearchOrder,
     kind_of,
@@ -62,6 +64,10 @@ class HouseholdExpert:
         else:
             self._failed.clear()
         return self._choose()
+
+    def mistake(self, random: Random) -> Move:
+        """Return a move that a careless agent might make now; the expert repairs what it leads to."""
+        return mistake(self.belief, self.dialect, random)
 
     def _choose(self) -> Move:
         move = self._decide()

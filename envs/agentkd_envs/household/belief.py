@@ -22,17 +22,23 @@ _TREATED = re.compile(r"You (clean|heat|cool) the (\S+ \d+) using the (\S+ \d+)\
 _CARRYING = re.compile(r"You are carrying: a (\S+ \d+)\.")
 _EXAMINED = re.compile(r"This is a (.*?)(\w+ \d+)\.")
 
-_W = r"(\w+)"
+_WORD = r"(\w+)"
 _SENTENCES = (
-    (rf"(?:look at|examine the) {_W} (?:under|with) the {_W}", "look_at_obj_in_light"),
-    (rf"(?:put|find) two {_W} (?:in|and put them in) {_W}", "pick_two_obj_and_place"),
+    (rf"(?:look at|examine the) {_WORD} (?:under|with) the {_WORD}", "look_at_obj_in_light"),
+    (rf"(?:put|find) two {_WORD} (?:in|and put them in) {_WORD}", "pick_two_obj_and_place"),
     (
-        rf"(?:put a clean|clean some) {_W} (?:in|and put it in) {_W}",
+        rf"(?:put a clean|clean some) {_WORD} (?:in|and put it in) {_WORD}",
         "pick_clean_then_place_in_recep",
     ),
-    (rf"(?:put a hot|heat some) {_W} (?:in|and put it in) {_W}", "pick_heat_then_place_in_recep"),
-    (rf"(?:put a cool|cool some) {_W} (?:in|and put it in) {_W}", "pick_cool_then_place_in_recep"),
-    (rf"put (?:a|some) {_W} (?:in|on) {_W}", "pick_and_place_simple"),
+    (
+        rf"(?:put a hot|heat some) {_WORD} (?:in|and put it in) {_WORD}",
+        "pick_heat_then_place_in_recep",
+    ),
+    (
+        rf"(?:put a cool|cool some) {_WORD} (?:in|and put it in) {_WORD}",
+        "pick_cool_then_place_in_recep",
+    ),
+    (rf"put (?:a|some) {_WORD} (?:in|on) {_WORD}", "pick_and_place_simple"),
 )
 _COMPILED = tuple(
     (re.compile(rf"Your task is to: {pattern}\.?\s*$"), kind) for pattern, kind in _SENTENCES

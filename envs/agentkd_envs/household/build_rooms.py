@@ -1,13 +1,11 @@
-"""Writes `data/rooms.json` from an installed `alfworld` wheel: `python -m
-agentkd_envs.household.build_rooms`.
+"""Writes `data/rooms.json` from an installed `alfworld` wheel.
 
-The wheel ships, under the MIT licence, what stands in 120 AI2-THOR rooms: which receptacles with
-the pose from which an agent reaches them, and which object classes. The poses of some receptacles
-(stove burners, toasters, towel holders, ...) are missing; for these an instance with a made-up
-pose is added, so that the room has all its classes. Tables of what goes where, what can be heated,
-and the goals come from the wheel as well; `STANDS_ON` and `DECOR` below are our own.
-
-Not needed at run time: the result is part of the package.
+Run it as `python -m agentkd_envs.household.build_rooms`; the result is part of the package, so this
+is not needed at run time. The wheel ships, under the MIT licence, what stands in 120 AI2-THOR
+rooms: which receptacles with the pose from which an agent reaches them, and which object classes.
+The poses of some receptacles (stove burners, toasters, towel holders, ...) are missing; for these
+an instance with a made-up pose is added, so that the room has all its classes. Tables of what goes
+where, what can be heated, and the goals come from the wheel as well; `STANDS_ON` is our own.
 """
 
 import json
@@ -48,7 +46,8 @@ def receptacles_of(number: int, layouts: Path, classes: set[str]) -> list[list[s
     found: list[list[str]] = []
     for thor_id, (x, z, rotation, horizon) in sorted(poses.items()):
         parts = thor_id.split("|")
-        receptacle_class = parts[4] if len(parts) > 4 else parts[0]
+        # ALFWorld calls `Bathtub|...|SinkBasin`, which some rooms have, a bathtub basin.
+        receptacle_class = f"{parts[0]}Basin" if len(parts) > 4 else parts[0]
         if receptacle_class in classes:
             place = (
                 f"loc|{round(x / 0.25)}|{round(z / 0.25)}|{round(rotation / 90)}|{round(horizon)}"

@@ -1,7 +1,7 @@
 """A user's folder of ALFWorld games, as `alfworld-download` leaves it.
 
-`FOLDER/json_2.1.*/{train,valid_seen,valid_unseen}/.../game.tw-pddl`, or the split folders directly in
-`FOLDER`. Only games of the six kinds that ALFWorld plays are listed, in the order of their paths.
+`FOLDER/json_2.1.*/{train,valid_seen,valid_unseen}/.../game.tw-pddl`, or the split folders directly
+in `FOLDER`. Only games of the six kinds that ALFWorld plays are listed, ordered by path.
 """
 
 import hashlib

@@ -2,8 +2,8 @@
 
 The game file decides, not the installed package: games of `json_2.1.1` (ReAct, ETO, AgentGym,
 AgentBench) say `put mug 1 in/on shelf 2` and `You arrive at loc 12.`; games from 2.1.2 on say
-`move mug 1 to shelf 2`, `You arrive at shelf 2.`, and know `help`. Between the two lies the patch
-that the ALFWorld authors published, `scripts/patch_2.1.1_to_2.1.2.py`; `PUT` undoes it.
+`move mug 1 to shelf 2`, `You arrive at shelf 2.`, and know `help`. Between the two lies a patch of
+three strings and the `help` action that ALFWorld's authors published; `PUT` undoes it.
 """
 
 from dataclasses import dataclass

@@ -1,33 +1,28 @@
-"""Plays one household game exactly as TextWorld plays ALFWorld's: same text, same admissible
-commands.
+"""Plays one household game exactly as TextWorld plays ALFWorld's: same text, same commands.
 
-`World` holds what never changes in a game (names, where things stand, command texts) as tuples
-indexed by number, and is shared by all forks. `Engine` holds the state: a few small sets, and per
-receptacle a sorted tuple of the things in it, replaced when it changes, so that a fork copies
-references only.
+The state is a few small sets, and per receptacle a sorted tuple of the things in it, replaced when
+it changes, so that a fork copies references only. What never changes is in the shared `World`.
 
 TextWorld's habits that are reproduced on purpose:
 
 - going to where you already are (or to a neighbour that shares the location) is "Nothing happens.";
-- an object can be examined only while it is held (a stray comma in alfred.pddl kills the other branch);
+- an object can be examined only while it is held (a stray comma in alfred.pddl kills the other
+  branch);
 - `look` before the first `go to` sees "nothing", although the introduction has listed the room;
-- `look` lists a thing "next to" you only after it was taken from one receptacle here and put down in
-  another (TextWorld queries explicit negated facts, which exist only after a removal);
+- `look` lists a thing "next to" you only after it was taken from one receptacle here and put down
+  in another (TextWorld queries explicit negated facts, which exist only after a removal);
 - the devices need not be open to heat or cool, and a used lamp never goes off again.
 
 Commands are compared exactly, after stripping white space at both ends.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from agentkd_envs.household.game import DEVICES, TREATMENTS, Game, entity_names
+from agentkd_envs.household.game import DEVICES, Game
+from agentkd_envs.household.world import NOBODY, TRAIT_FOR, World, listing
 
 NOTHING_HAPPENS = "Nothing happens."
-
-_USES = {"clean": "cleanable", "heat": "heatable", "cool": "coolable"}
-_NOBODY = -1
 
 
 class Response(NamedTuple):
@@ -44,75 +39,6 @@ class Command(NamedTuple):
     verb: str
     first: int
     second: int
-
-
-def listing(names: Iterable[str]) -> str:
-    """Join as TextWorld does: `a, b, and c`; `a, and b`; `nothing`."""
-    items = list(names)
-    if not items:
-        return "nothing"
-    if len(items) == 1:
-        return items[0]
-    return f"{', '.join(items[:-1])}, and {items[-1]}"
-
-
-class World:
-    """What never changes during a game."""
-
-    def __init__(self, game: Game) -> None:
-        self.game = game
-        self.dialect = game.dialect
-        places = sorted({r.place for r in game.receptacles if r.place} | {game.start})
-        ids = [entity.id for entity in (*game.receptacles, *game.things)]
-        names = entity_names([*ids, *places, *game.further_ids])
-        self.place_number = {place: number for number, place in enumerate(places)}
-        self.place_names = [names.get(place, f"{place} ") for place in places]
-        self.receptacle_number = {r.id: number for number, r in enumerate(game.receptacles)}
-        self.thing_number = {thing.id: number for number, thing in enumerate(game.things)}
-        self.receptacle_names = [names[r.id] for r in game.receptacles]
-        self.thing_names = [names[thing.id] for thing in game.things]
-        self.a_thing = [f"a {name}" for name in self.thing_names]
-        self.kind_of_receptacle = [r.kind for r in game.receptacles]
-        self.kind_of_thing = [thing.kind for thing in game.things]
-        self.is_openable = [r.is_openable for r in game.receptacles]
-        self.place_of = [
-            self.place_number[r.place] if r.place else _NOBODY for r in game.receptacles
-        ]
-        self.standing_at: list[tuple[int, ...]] = [
-            tuple(r for r, other in enumerate(self.place_of) if other == place)
-            for place in range(len(places))
-        ]
-        self.can_contain = game.can_contain
-        self.traits = [thing.traits for thing in game.things]
-        self.go_to = {
-            f"go to {name}": number
-            for number, name in enumerate(self.receptacle_names)
-            if self.place_of[number] != _NOBODY
-        }
-        self._go_to_elsewhere: dict[int, list[str]] = {}
-        self._prepare_goal(game)
-
-    def _prepare_goal(self, game: Game) -> None:
-        goal = game.goal
-        self.wanted = frozenset(n for n, k in enumerate(self.kind_of_thing) if k == goal.thing)
-        self.targets = [n for n, k in enumerate(self.kind_of_receptacle) if k == goal.receptacle]
-        self.lamps = frozenset(
-            number
-            for number, thing in enumerate(game.things)
-            if thing.kind == goal.lamp and "toggleable" in thing.traits
-        )
-        self.treatment = TREATMENTS.get(goal.kind, "")
-        if self.treatment:
-            trait = _USES[self.treatment]
-            self.wanted = frozenset(n for n in self.wanted if trait in self.traits[n])
-
-    def go_to_elsewhere(self, place: int) -> list[str]:
-        """Return the `go to` commands that are possible at a place, sorted."""
-        commands = self._go_to_elsewhere.get(place)
-        if commands is None:
-            commands = sorted(c for c, r in self.go_to.items() if self.place_of[r] != place)
-            self._go_to_elsewhere[place] = commands
-        return commands
 
 
 class Engine:
@@ -135,7 +61,7 @@ class Engine:
     def __init__(self, game: Game) -> None:
         self.world = world = World(game)
         self.place = world.place_number[game.start]
-        self.held = _NOBODY
+        self.held = NOBODY
         contents: list[list[int]] = [[] for _ in game.receptacles]
         for thing, receptacle in game.inside:
             contents[world.receptacle_number[receptacle]].append(world.thing_number[thing])
@@ -197,7 +123,7 @@ class Engine:
             seen = [
                 f"a {name}"
                 for number, name in enumerate(world.receptacle_names)
-                if world.place_of[number] != _NOBODY
+                if world.place_of[number] != NOBODY
             ]
             room = (
                 "You are in the middle of a room. "
@@ -236,7 +162,8 @@ class Engine:
             inner = sorted(
                 numbers[small] for small, big in world.game.nested if numbers[big] == number
             )
-            return f"This is a normal {name}. In it, you see {listing(world.a_thing[n] for n in inner)}."
+            seen = listing([world.a_thing[small] for small in inner])
+            return f"This is a normal {name}. In it, you see {seen}."
         clean, hot, cool = (number in self.treated[verb] for verb in ("clean", "heat", "cool"))
         sliced = number in self.sliced
         if clean and (hot or cool):
@@ -283,14 +210,14 @@ class Engine:
                 commands[f"{verb} {name}"] = Command(verb, receptacle, 0)
             for thing in self.contents[receptacle]:
                 traits = world.traits[thing]
-                if is_open and held == _NOBODY and "pickupable" in traits:
+                if is_open and held == NOBODY and "pickupable" in traits:
                     command = f"take {world.thing_names[thing]} from {name}"
                     commands[command] = Command("take", thing, receptacle)
                 if "toggleable" in traits:
                     commands[f"use {world.thing_names[thing]}"] = Command("use", thing, 0)
-            if held != _NOBODY:
+            if held != NOBODY:
                 self._add_commands_with_held(commands, receptacle, is_open)
-        if held != _NOBODY:
+        if held != NOBODY:
             name = world.thing_names[held]
             commands[f"examine {name}"] = Command("examine thing", held, 0)
             if world.kind_of_thing[held] in {"knife", "butterknife"}:
@@ -311,7 +238,7 @@ class Engine:
             command = world.dialect.put_command.format(thing=thing_name, receptacle=name)
             commands[command] = Command("put", held, receptacle)
         for verb, device in DEVICES.items():
-            if kind == device and _USES[verb] in world.traits[held]:
+            if kind == device and TRAIT_FOR[verb] in world.traits[held]:
                 commands[f"{verb} {thing_name} with {name}"] = Command(verb, held, receptacle)
 
     def step(self, command: str) -> Response:
@@ -369,7 +296,7 @@ class Engine:
             case "look":
                 return self._look()
             case "inventory":
-                if self.held == _NOBODY:
+                if self.held == NOBODY:
                     return "You are not carrying anything."
                 return f"You are carrying: a {things[self.held]}."
             case _:
@@ -391,7 +318,7 @@ class Engine:
         self.contents[receptacle] = tuple(sorted({*self.contents[receptacle], thing}))
         self.lies_at.add((thing, self.place))
         self.removed_from.discard((thing, receptacle))
-        self.held = _NOBODY
+        self.held = NOBODY
         self._commands = None
         world = self.world
         return world.dialect.put_feedback.format(

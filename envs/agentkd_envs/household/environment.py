@@ -1,9 +1,8 @@
 """The household environment: text games in ALFWorld's format, generated or from a user's files.
 
 Generated games are played by the native engine on rooms of AI2-THOR; they are like ALFWorld's but
-not the same games, and results on them are not ALFWorld results. With `data=FOLDER` the
-environment plays the user's own `game.tw-pddl` files instead, from the layout that
-`alfworld-download` leaves.
+not the same games, and results on them are not ALFWorld results. With `data=FOLDER` the environment
+plays the user's own `game.tw-pddl` files instead, in the layout that `alfworld-download` leaves.
 
 Steps cost microseconds, so the async methods never wait.
 """
@@ -34,9 +33,9 @@ from agentkd_envs.household.tasks import (
 ENGINE_VERSION = "1"
 
 _DESCRIPTION = """\
-You are in a room of a household and act in it by short text commands. Find the objects that the
-task \ names, do with them what it asks, and put them where it says. You can carry one object at a
-time. \ Things may be inside closed receptacles: open those first.
+You are in a room of a household and act in it by short text commands. Find the objects that the \
+task names, do with them what it asks, and put them where it says. You can carry one object at a \
+time. Things may be inside closed receptacles: open those first.
 Commands:
   go to RECEPTACLE
   open RECEPTACLE

@@ -66,9 +66,7 @@ class HouseholdExpert:
         return self._choose()
 
     def mistake(self, random: Random) -> Move:
-        """Return a move that a careless agent might make now; the expert repairs what it leads
-        to.
-        """
+        """Return a move that a careless agent might make now; the expert repairs what it leads to."""
         return mistake(self.belief, self.dialect, random)
 
     def _choose(self) -> Move:
@@ -152,12 +150,16 @@ class HouseholdExpert:
 
     def _treat(self, held: str, verb: str) -> Move:
         device = self._nearest(DEVICES[verb])
+        if not device:
+            return Move(f"Have {held}. There is no {DEVICES[verb]}.", "look")
         if device in self.belief.here:
             return Move(f"Have {held}. {device} is here.", f"{verb} {held} with {device}")
         return Move(f"Have {held}. {_TREATMENT_WORDS[verb]}: {device}.", f"go to {device}")
 
     def _place(self, subgoal: str, held: str, receptacle: str) -> Move:
         belief = self.belief
+        if not receptacle:
+            return Move(f"{subgoal} There is nowhere to put it.", "look")
         if receptacle not in belief.here:
             return Move(f"{subgoal} Put it: {receptacle}.", f"go to {receptacle}")
         if belief.is_closed(receptacle):
@@ -172,27 +174,26 @@ class HouseholdExpert:
         fitting = plausible_kinds(kind_of(held))
         options = [name for name in self._order(kind_of(held)) if kind_of(name) in fitting]
         here = [name for name in options if name in belief.here and not belief.is_closed(name)]
-        return self._place(subgoal, held, [*here, *options, *belief.listing][0])
+        return self._place(subgoal, held, next(iter([*here, *options, *belief.listing]), ""))
 
     # Choosing receptacles.
 
     def _nearest(self, kind: str) -> str:
-        """Return a receptacle of a kind, one within reach if there is any."""
+        """Return a receptacle of a kind, one within reach if possible; empty if there is none."""
         options = [name for name in self.belief.listing if kind_of(name) == kind]
-        return next((name for name in options if name in self.belief.here), options[0])
+        here = [name for name in options if name in self.belief.here]
+        return next(iter([*here, *options]), "")
 
     def _wanted_in(self, receptacle: str) -> int:
         things: Iterable[str] = self.belief.contents.get(receptacle, ())
         return sum(kind_of(thing) == self.belief.goal.thing for thing in things)
 
     def _destination(self) -> str:
-        """Return where to put the object: where one is already, else within reach, else as
-        listed.
-        """
+        """Return where to put the object: with the other one, else in reach, else as listed."""
         kind = self.belief.goal.receptacle
-        options = [name for name in self.belief.listing if kind_of(name) == kind]
         if self.belief.goal.kind == "pick_two_obj_and_place":
-            best = max(options, key=self._wanted_in)
+            options = [name for name in self.belief.listing if kind_of(name) == kind]
+            best = max(options, key=self._wanted_in, default="")
             if self._wanted_in(best):
                 return best
         return self._nearest(kind)

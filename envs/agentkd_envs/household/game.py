@@ -1,10 +1,8 @@
-"""One household game as plain facts: what stands and lies where at the start, and what is to be
-done.
+"""One household game as plain facts: what is where at the start, and what is to be done.
 
-Both the generator and the reader of `game.tw-pddl` files produce a `Game`; the engine plays it.
-Ids are AI2-THOR's as ALFWorld writes them in PDDL, in lower case
-(`mug_bar__plus_00_dot_10_bar_...`); kinds are class names in lower case (`mug`). A `Game` holds no
-text of the agent's world except the task sentence.
+Both the generator and the reader of `game.tw-pddl` files produce a `Game`; the engine plays it. Ids
+are AI2-THOR's as ALFWorld writes them in PDDL, in lower case (`mug_bar__plus_00_dot_10_bar_...`);
+kinds are class names in lower case (`mug`). The only text in a `Game` is the task sentence.
 """
 
 from collections import Counter
@@ -66,8 +64,7 @@ class Thing:
     id: str
     kind: str
     traits: tuple[str, ...] = ()
-    """Sorted, of `pickupable cleanable heatable coolable toggleable sliceable
-    isreceptacleobject`."""
+    """Sorted: `cleanable coolable heatable isreceptacleobject pickupable sliceable toggleable`."""
 
 
 @dataclass(frozen=True)

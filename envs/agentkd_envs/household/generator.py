@@ -13,28 +13,16 @@ from dataclasses import dataclass
 from agentkd_envs.household.dialect import dialect_named
 from agentkd_envs.household.dice import Dice
 from agentkd_envs.household.game import DEVICES, TREATMENTS, Game, Goal, Receptacle, Thing
-from agentkd_envs.household.rooms import HouseholdFacts, Room, RoomReceptacle, facts
+from agentkd_envs.household.rooms import HouseholdFacts, Room, RoomReceptacle, facts, mangled
 
 PRESETS = ("full", "small")
 
 _SURFACES = frozenset(
-    [
-        "CounterTop",
-        "DiningTable",
-        "CoffeeTable",
-        "SideTable",
-        "Desk",
-        "Dresser",
-        "Shelf",
-        "TVStand",
-        "Bed",
-        "Sofa",
-        "ArmChair",
-        "Ottoman",
-        "Cart",
-        "Toilet",
-    ]
-)
+    (
+        "CounterTop", "DiningTable", "CoffeeTable", "SideTable", "Desk", "Dresser", "Shelf",
+        "TVStand", "Bed", "Sofa", "ArmChair", "Ottoman", "Cart", "Toilet",
+    )
+)  # fmt: skip
 _ROOM_FOR = {
     "CounterTop": 10, "DiningTable": 9, "Desk": 8, "Dresser": 7, "CoffeeTable": 6, "Fridge": 6,
     "SideTable": 5, "Bed": 4, "Sofa": 4, "SinkBasin": 4, "Cabinet": 2, "Drawer": 2,
@@ -42,15 +30,13 @@ _ROOM_FOR = {
     "ToiletPaperHanger": 1,
 }  # fmt: skip
 _ROOM_FOR_OTHERS = 3
-_ON_A_SURFACE = 0.6
+_ON_A_SURFACE = 0.5
 _DEVICE_NAMES = {"sinkbasin": "SinkBasin", "microwave": "Microwave", "fridge": "Fridge"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a game is to be; small and JSON-able, it identifies the game. Names are CamelCase
-    classes.
-    """
+    """What a game is to be; small, JSON-able, identifies the game. Names are CamelCase classes."""
 
     preset: str
     room: int
@@ -76,18 +62,18 @@ class Plan:
         return 2 if self.kind == "pick_two_obj_and_place" else 1
 
 
-def mangled(thor_id: str) -> str:
-    """Write an AI2-THOR id as ALFWorld does in PDDL, in lower case."""
-    for mark, word in (("-", "minus"), ("|", "bar"), ("+", "plus"), (".", "dot"), (",", "comma")):
-        thor_id = thor_id.replace(mark, f"_{word}_")
-    return thor_id.lower()
+def capacity(name: str) -> int:
+    """Return how many things the generator puts into a receptacle of a class at most."""
+    return _ROOM_FOR.get(name, _ROOM_FOR_OTHERS)
 
 
 class _Filling:
     """Receptacles of the game and the things that have been put in them so far."""
 
     def __init__(self, receptacles: Sequence[RoomReceptacle], dice: Dice) -> None:
-        self.receptacles = receptacles
+        self.by_name: dict[str, list[RoomReceptacle]] = {}
+        for receptacle in receptacles:
+            self.by_name.setdefault(receptacle.name, []).append(receptacle)
         self.dice = dice
         self.load: Counter[str] = Counter()
         self.things: list[tuple[str, str, RoomReceptacle]] = []
@@ -95,10 +81,12 @@ class _Filling:
 
     def hosts(self, names: Iterable[str]) -> list[RoomReceptacle]:
         """Receptacles of these classes that are not full."""
+        load = self.load
         return [
-            r
-            for r in self.receptacles
-            if r.name in names and self.load[r.id] < _ROOM_FOR.get(r.name, _ROOM_FOR_OTHERS)
+            receptacle
+            for name in names
+            for receptacle in self.by_name.get(name, ())
+            if load[receptacle.id] < capacity(name)
         ]
 
     def put(self, name: str, hosts: Sequence[RoomReceptacle]) -> None:
@@ -138,19 +126,20 @@ def build_game(plan: Plan) -> Game:
 
 
 def _handful(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> list[RoomReceptacle]:
-    """Choose five to nine receptacles, with the needed ones, no two at the same place if
-    possible.
-    """
+    """Choose five to nine receptacles, the needed ones among them, no two at the same place."""
     starts = [name for name in shipped.hosts(plan.thing, room) if name != plan.receptacle]
     away = [name for name in starts if name != plan.device] or starts
+    away = [name for name in away if capacity(name) >= plan.copies] or away
     groups = [[plan.receptacle], [plan.device], list(shipped.hosts(plan.lamp, room)), away]
     chosen: list[RoomReceptacle] = []
     for names in groups:
         options = [r for name in names for r in room.by_name.get(name, ())]
         if options and not any(r in chosen for r in options):
-            chosen.append(dice.pick(options))
-    for receptacle in dice.shuffled(room.receptacles)[: dice.between(5, 9) + len(chosen)]:
-        if len(chosen) >= 9:
+            taken = {r.place for r in chosen}
+            chosen.append(dice.pick([r for r in options if r.place not in taken] or options))
+    wanted = dice.between(5, 9)
+    for receptacle in dice.shuffled(room.receptacles):
+        if len(chosen) >= wanted:
             break
         if all(receptacle.place != other.place for other in chosen):
             chosen.append(receptacle)
@@ -210,17 +199,15 @@ def _assemble(
         start=start,
         receptacles=tuple(
             sorted(
-                Receptacle(
-                    mangled(r.id), r.name.lower(), mangled(r.place), r.name in shipped.openable
-                )
+                Receptacle(r.pddl_id, r.name.lower(), r.pddl_place, r.is_openable)
                 for r in receptacles
             )
         ),
         things=tuple(
             sorted(Thing(i, name.lower(), _traits(name, shipped)) for i, name, _ in things)
         ),
-        inside=tuple(sorted((i, mangled(host.id)) for i, _, host in things)),
-        lies_at=tuple(sorted((i, mangled(host.place)) for i, _, host in things)),
+        inside=tuple(sorted((i, host.pddl_id) for i, _, host in things)),
+        lies_at=tuple(sorted((i, host.pddl_place) for i, _, host in things)),
         can_contain=frozenset(
             (name.lower(), thing.lower())
             for name in names

@@ -2,8 +2,8 @@
 
 Such a file is JSON with the PDDL domain, the text grammar (both the same for all games of a
 generation, but for the task sentence) and the PDDL problem. Reading takes the facts from the
-problem, and from the grammar what differs between games: the task sentence and the dialect.
-Writing gives complete files that TextWorld's own engine loads.
+problem, and from the grammar what differs between games: the task sentence and the dialect. Writing
+gives complete files that TextWorld's own engine loads.
 
 Not supported: goals about sliced objects or movable receptacles, which ALFWorld leaves out as well.
 """
@@ -122,7 +122,7 @@ def _assemble(atoms: Facts, goal: Goal, sentence: str, dialect: Dialect, source:
         raise TaskDataError(f"{source} has no agent, no receptacles or no objects")
     kinds = {entity: name.removesuffix("type") for entity, name in atoms["receptacletype"]}
     thing_kinds = {entity: name.removesuffix("type") for entity, name in atoms["objecttype"]}
-    place_of = dict(atoms["receptacleatlocation"])
+    place_of = {entity: place for entity, place in atoms["receptacleatlocation"]}
     openable = {row[0] for row in atoms["openable"]}
     having = {trait: {row[0] for row in atoms[trait]} for trait in _TRAITS}
     states = [(state, row[0]) for state in _STATES for row in atoms[state]]
@@ -136,7 +136,10 @@ def _assemble(atoms: Facts, goal: Goal, sentence: str, dialect: Dialect, source:
         for entity in sorted(thing_kinds)
     )
     known = {*kinds, *thing_kinds}
-    for entity in {e for pair in atoms["inreceptacle"] for e in pair} | {e for _, e in states}:
+    mentioned = {entity for pair in atoms["inreceptacle"] for entity in pair}
+    mentioned |= {entity for pair in atoms["inreceptacleobject"] for entity in pair}
+    mentioned |= {row[0] for row in atoms["objectatlocation"]} | {entity for _, entity in states}
+    for entity in sorted(mentioned):
         if entity not in known:
             raise TaskDataError(f"{source} has a damaged PDDL problem: {entity} has no type")
     return Game(

@@ -1,7 +1,6 @@
-"""What stands in the 120 AI2-THOR rooms, and what goes where: the shipped facts of
-`data/rooms.json`.
+"""What stands in the 120 AI2-THOR rooms, and what goes where: the facts of `data/rooms.json`.
 
-Made by `build_rooms.py` from the `alfworld` wheel (MIT). Loaded once, on first use. It describes
+Made by `build_rooms.py` from the `alfworld` wheel (MIT), loaded once, on first use. They describe
 rooms as they are furnished; where the things lie in one game is the generator's choice.
 """
 
@@ -17,6 +16,13 @@ UNSEEN_ROOMS = (10, 219, 308, 424)
 """The rooms of ALFWorld's `valid_unseen`; no other split uses them."""
 
 
+def mangled(thor_id: str) -> str:
+    """Write an AI2-THOR id as ALFWorld does in PDDL, in lower case."""
+    for mark, word in (("-", "minus"), ("|", "bar"), ("+", "plus"), (".", "dot"), (",", "comma")):
+        thor_id = thor_id.replace(mark, f"_{word}_")
+    return thor_id.lower()
+
+
 @dataclass(frozen=True)
 class RoomReceptacle:
     """A receptacle that is part of a room."""
@@ -27,6 +33,17 @@ class RoomReceptacle:
     """Its class, `Cabinet`."""
     place: str
     """The pose from which the agent reaches it, `loc|-1|3|1|30`; receptacles may share one."""
+    is_openable: bool
+
+    @cached_property
+    def pddl_id(self) -> str:
+        """The id as it stands in PDDL."""
+        return mangled(self.id)
+
+    @cached_property
+    def pddl_place(self) -> str:
+        """The place as it stands in PDDL."""
+        return mangled(self.place)
 
 
 @dataclass(frozen=True)
@@ -86,12 +103,18 @@ class HouseholdFacts:
 def facts() -> HouseholdFacts:
     """Return the shipped facts."""
     data = json.loads((DATA / "rooms.json").read_text())
+    openable = frozenset(data["openable"])
+    placeable = {thing for things in data["holds"].values() for thing in things}
+    placeable.update(data["stands_on"])
     rooms = {
         int(number): Room(
             number=int(number),
             type=row["type"],
-            receptacles=tuple(RoomReceptacle(*fields) for fields in row["receptacles"]),
-            things=tuple(row["things"]),
+            receptacles=tuple(
+                RoomReceptacle(thor_id, name, place, name in openable)
+                for thor_id, name, place in row["receptacles"]
+            ),
+            things=tuple(thing for thing in row["things"] if thing in placeable),
         )
         for number, row in data["rooms"].items()
     }
@@ -103,7 +126,7 @@ def facts() -> HouseholdFacts:
         },
         receptacle_names=tuple(data["receptacle_classes"]),
         thing_names=tuple(data["thing_classes"]),
-        openable=frozenset(data["openable"]),
+        openable=openable,
         movable_receptacles=frozenset(data["movable_receptacles"]),
         traits={trait: frozenset(names) for trait, names in data["traits"].items()},
         holds={name: frozenset(things) for name, things in data["holds"].items()},

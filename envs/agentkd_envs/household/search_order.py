@@ -6,8 +6,7 @@ from functools import lru_cache
 from agentkd_envs.household.rooms import facts
 
 SearchOrder = Callable[[str, Sequence[str]], Sequence[str]]
-"""Object kind and the receptacle names in the order of the room's listing -> names in search
-order."""
+"""Takes an object kind and the receptacles as the room lists them; returns them in search order."""
 
 
 def kind_of(name: str) -> str:

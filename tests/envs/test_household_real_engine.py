@@ -2,6 +2,7 @@
 
 import json
 import random
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,23 @@ def test_written_files_are_played_by_both(real: RealGame, tmp_path: Path) -> Non
         path = write_game(plan_from(task.payload), tmp_path)
         engine = Engine(read_game(path))
         assert real.start(path) == situation(engine, engine.introduction())
+
+
+def test_alfworld_lists_written_games(real: RealGame, tmp_path: Path) -> None:
+    from alfworld.agents.environment.alfred_tw_env import AlfredTWEnv
+
+    for task in HouseholdEnv(preset="small").tasks("unseen", 12):
+        write_game(plan_from(task.payload), tmp_path)
+    paths = ("data_path", "eval_id_data_path", "eval_ood_data_path")
+    config = {
+        "dataset": dict.fromkeys(paths, str(tmp_path)) | {"num_eval_games": -1},
+        "env": {"goal_desc_human_anns_prob": 0, "task_types": [1, 2, 3, 4, 5, 6]},
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        listed = AlfredTWEnv(config, train_eval="eval_out_of_distribution").game_files
+    assert {Path(path) for path in listed} == set(tmp_path.glob("*/*/game.tw-pddl"))
+    assert len(listed) == 12
 
 
 def with_quirks(game: Game, rng: random.Random) -> Game:

@@ -136,6 +136,8 @@ def with_quirks(game: Game, rng: random.Random) -> Game:
     bowls = [thing.id for thing in game.things if "isreceptacleobject" in thing.traits]
     carried = rng.choice([t.id for t in game.things if "pickupable" in t.traits])
     inside = {*game.inside, *((rng.choice(things), rng.choice(holders)) for _ in range(4))}
+    lamps = [thing.id for thing in game.things if "toggleable" in thing.traits]
+    inside |= {(lamp, holder) for lamp in lamps for holder in openable}
     states = {("opened", rng.choice(openable))} if openable else set()
     for state in ("isclean", "ishot", "iscool", "issliced", "isclean", "issliced"):
         states.add((state, rng.choice(things)))

@@ -69,6 +69,36 @@ async def test_it_plays_the_older_dialect() -> None:
     assert sum(solved) >= 0.98 * len(solved)
 
 
+async def test_it_repairs_its_own_mistakes() -> None:
+    env = HouseholdEnv(preset="small")
+    solved = 0
+    for task in env.tasks("train", 200):
+        observation = await env.reset(task)
+        expert, rng = env.expert(), random.Random(task.id)
+        move = expert.first(observation.text)
+        for _ in range(LIMIT):
+            if rng.random() < 0.2:
+                move = expert.mistake(rng)
+                expert.note_action(move.action)
+            result = await env.step(move.action)
+            if result.terminated:
+                solved += 1
+                break
+            move = expert.next(result.text)
+    assert solved >= 0.95 * 200
+
+
+def test_it_puts_an_unwanted_thing_elsewhere_after_a_refusal() -> None:
+    room = "Looking quickly around you, you see a desk 1, and a shelf 1.\n\nYour task is to: "
+    expert = HouseholdExpert()
+    expert.first(f"{room}put a mug in desk.")
+    expert.note_action("take book 1 from desk 1")
+    expert.next("You pick up the book 1 from the desk 1.")
+    refused = expert.next("You are carrying: a book 1.")
+    assert refused == Move("Find mug. Have book 1. desk 1 is here.", "move book 1 to desk 1")
+    assert expert.next("Nothing happens.").action == "go to shelf 1"
+
+
 FIND = r"(One is done\. )?(Have \w+ \d+\. )?Find (\w+)\."
 SHAPES = [
     rf"{FIND}( Not here\.)? Next: (?P<to>\w+ \d+)\.",

@@ -111,7 +111,7 @@ class _Filling:
 
 
 def build_game(plan: Plan) -> Game:
-    """Build the game of a plan; the plan must come from `tasks.TaskSource` or be like one."""
+    """Build the game of a plan that `tasks.plan_task` has drawn or `tasks.plan_from` accepts."""
     shipped = facts()
     room = shipped.rooms[plan.room]
     dice = Dice(

@@ -48,7 +48,9 @@ def test_the_record_replays_to_the_same_observations(env: Env) -> None:
 
 
 def test_the_step_limit_ends_the_episode(env: Env) -> None:
-    trajectory = run(ScriptedPolicy(lambda _: ["Action: look"] * 9), env, first_task(env), max_steps=3)
+    trajectory = run(
+        ScriptedPolicy(lambda _: ["Action: look"] * 9), env, first_task(env), max_steps=3
+    )
     assert len(trajectory.steps) == 3
     assert trajectory.outcome.status == "budget"
     assert trajectory.outcome.ended_by == "max_steps"
@@ -66,7 +68,9 @@ def test_a_reply_without_action_is_an_invalid_step_with_advice(env: Env) -> None
 
 @pytest.mark.parametrize("action", ["fly to the moon", "x" * 10_000, "GO  TO   nowhere"])
 def test_an_impossible_action_is_an_invalid_step(env: Env, action: str) -> None:
-    trajectory = run(ScriptedPolicy(lambda _: [f"Action: {action}"]), env, first_task(env), max_steps=1)
+    trajectory = run(
+        ScriptedPolicy(lambda _: [f"Action: {action}"]), env, first_task(env), max_steps=1
+    )
     assert trajectory.steps[0].valid is False
     assert trajectory.steps[0].observation == "Nothing happens."
 
@@ -119,7 +123,9 @@ def test_the_seed_depends_on_run_task_and_attempt_only(env: Env) -> None:
     assert episode_seed(0, one, 0) == episode_seed(0, one, 0)
     seeds = {episode_seed(r, t, a) for r in (0, 1) for t in (one, other) for a in (0, 1)}
     assert len(seeds) == 8
-    assert run(RandomPolicy(), env, one).steps[0].text == run(RandomPolicy(), env, one).steps[0].text
+    assert (
+        run(RandomPolicy(), env, one).steps[0].text == run(RandomPolicy(), env, one).steps[0].text
+    )
 
 
 def test_injected_mistakes_carry_no_loss_and_are_repaired(env: Env) -> None:

@@ -157,9 +157,7 @@ def test_a_full_disk_leaves_what_was_there(play, tmp_path: Path) -> None:
             """
         )
     )
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     assert "intact" in done.stdout
     assert path.stat().st_size == 2 * line
     assert len(list(EpisodeReader(path))) == 2
@@ -181,4 +179,3 @@ def test_a_retried_failure_is_given_once(play, tmp_path: Path) -> None:
         for episode in (broken, lost, good[0], good[1], broken):
             store.append(episode)
     assert list(EpisodeReader(path).episodes()) == [good[0], good[1], lost]
-

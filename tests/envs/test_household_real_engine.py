@@ -2,6 +2,7 @@
 
 import json
 import random
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from agentkd_envs.household import HouseholdEnv, write_game
 from agentkd_envs.household.engine import Engine
-from agentkd_envs.household.game import Game
+from agentkd_envs.household.game import DEVICES, Game
 from agentkd_envs.household.generator import build_game
 from agentkd_envs.household.oracle import solve
 from agentkd_envs.household.pddl import game_file, parse_game, read_game
@@ -107,21 +108,45 @@ def test_written_files_are_played_by_both(real: RealGame, tmp_path: Path) -> Non
         assert real.start(path) == situation(engine, engine.introduction())
 
 
+def test_alfworld_lists_written_games(real: RealGame, tmp_path: Path) -> None:
+    from alfworld.agents.environment.alfred_tw_env import AlfredTWEnv
+
+    for task in HouseholdEnv(preset="small").tasks("unseen", 12):
+        write_game(plan_from(task.payload), tmp_path)
+    paths = ("data_path", "eval_id_data_path", "eval_ood_data_path")
+    config = {
+        "dataset": dict.fromkeys(paths, str(tmp_path)) | {"num_eval_games": -1},
+        "env": {"goal_desc_human_anns_prob": 0, "task_types": [1, 2, 3, 4, 5, 6]},
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        listed = AlfredTWEnv(config, train_eval="eval_out_of_distribution").game_files
+    assert {Path(path) for path in listed} == set(tmp_path.glob("*/*/game.tw-pddl"))
+    assert len(listed) == 12
+
+
 def with_quirks(game: Game, rng: random.Random) -> Game:
-    """Add what games made from AI2-THOR scenes have and generated ones have not."""
+    """Add what games made from AI2-THOR scenes have and generated ones have not.
+
+    The game stays winnable: TextWorld cannot load one whose goal is out of reach.
+    """
     things = [thing.id for thing in game.things]
     holders = [receptacle.id for receptacle in game.receptacles]
     openable = [receptacle.id for receptacle in game.receptacles if receptacle.is_openable]
     bowls = [thing.id for thing in game.things if "isreceptacleobject" in thing.traits]
     carried = rng.choice([t.id for t in game.things if "pickupable" in t.traits])
     inside = {*game.inside, *((rng.choice(things), rng.choice(holders)) for _ in range(4))}
+    lamps = [thing.id for thing in game.things if "toggleable" in thing.traits]
+    inside |= {(lamp, holder) for lamp in lamps for holder in openable}
     states = {("opened", rng.choice(openable))} if openable else set()
     for state in ("isclean", "ishot", "iscool", "issliced", "isclean", "issliced"):
         states.add((state, rng.choice(things)))
     if rng.random() < 0.5:
         states.add(("holds", carried))
         inside = {pair for pair in inside if pair[0] != carried}
-    unreachable = rng.choice(holders)
+    needed = {game.goal.receptacle, *DEVICES.values()}
+    unneeded = [r.id for r in game.receptacles if r.kind not in needed]
+    unreachable = rng.choice(unneeded) if game.goal.receptacle else ""
     return replace(
         game,
         inside=tuple(sorted(inside)),
@@ -134,7 +159,9 @@ def with_quirks(game: Game, rng: random.Random) -> Game:
             for r in game.receptacles
         ),
         can_contain=frozenset(
-            (r.kind, t.kind) for r in game.receptacles for t in game.things if rng.random() < 0.8
+            pair
+            for pair in sorted(game.can_contain)
+            if rng.random() < 0.8 or pair == (game.goal.receptacle, game.goal.thing)
         ),
     )
 
@@ -170,7 +197,7 @@ def test_games_patched_from_2_1_1_to_2_1_2_are_the_same(real: RealGame) -> None:
     )
     help_grammar = (
         '\naction help {\n    template :: "help";\n'
-        '    feedback :: "\\nAvailable commands:\\n  look:    look around\\n";\n}\n'
+        '    feedback :: "\nAvailable commands:\n  look:    look around\n";\n}\n'
     )
     for seed, game in enumerate(games("small", "put", 3, first=400)):
         data = game_file(game, "game")

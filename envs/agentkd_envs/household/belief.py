@@ -9,7 +9,7 @@ import re
 
 from agentkd_envs.errors import TaskDataError
 from agentkd_envs.household.game import Goal
-from agentkd_envs.household.search_order import kind_of
+from agentkd_envs.household.search_order import kind_of, openable_kinds
 
 _ROOM = re.compile(r"Looking quickly around you, you see (.*)\.")
 _NAME = re.compile(r"a (\S+ \d+)")
@@ -93,8 +93,8 @@ class Belief:
         }
 
     def is_closed(self, receptacle: str) -> bool:
-        """Return whether a receptacle is known to be closed."""
-        return not self.is_open.get(receptacle, True)
+        """Return whether a receptacle is closed; one with a door is, until seen otherwise."""
+        return not self.is_open.get(receptacle, kind_of(receptacle) not in openable_kinds())
 
     def read(self, observation: str) -> None:
         """Take in one observation."""
@@ -131,9 +131,21 @@ class Belief:
         else:
             self._face(observation)
 
-    def reach(self, receptacle: str) -> None:
-        """Note that a receptacle must be at the present location: going there did nothing."""
-        self._be_near(receptacle)
+    def read_failure(self, action: str) -> None:
+        """Learn from an action that did nothing.
+
+        A receptacle that one cannot go to shares the present location; one that cannot be opened
+        is open.
+        """
+        action = action.strip()
+        if action.startswith("go to "):
+            name = action.removeprefix("go to ")
+            if name in self.listing:
+                self._be_near(name)
+        elif action.startswith("open "):
+            name = action.removeprefix("open ")
+            if name in self.here:
+                self.is_open[name] = True
 
     def _read_description(self, match: re.Match[str], observation: str) -> None:
         receptacle = match.group(1) or match.group(2)

@@ -19,7 +19,7 @@ from agentkd_envs.household.dialect import dialect_named
 from agentkd_envs.household.engine import Engine
 from agentkd_envs.household.expert import HouseholdExpert
 from agentkd_envs.household.game import Game
-from agentkd_envs.household.generator import PRESETS, build_game
+from agentkd_envs.household.generator import GENERATOR_VERSION, PRESETS, build_game
 from agentkd_envs.household.pddl import parse_game
 from agentkd_envs.household.search_order import SearchOrder, plausible_first
 from agentkd_envs.household.tasks import (
@@ -89,7 +89,7 @@ class HouseholdEnv:
             splits = SPLITS
             versions = {
                 "engine": ENGINE_VERSION,
-                "data": f"generated-{self.preset}",
+                "data": f"generated-{self.preset}-{GENERATOR_VERSION}",
                 "dialect": self.dialect.name,
             }
         return EnvSpec(

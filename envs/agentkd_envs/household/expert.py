@@ -37,7 +37,9 @@ class HouseholdExpert:
         self._orders: dict[str, list[str]] = {}
         self._last_action = ""
         self._failed: set[str] = set()
-        """Actions that did nothing since the agent last changed something."""
+        """Actions that did nothing since one last did something."""
+        self._refused: set[str] = set()
+        """Actions that ever did nothing in this episode."""
 
     def first(self, observation: str) -> Move:
         """Choose the first action from the first observation.
@@ -47,6 +49,7 @@ class HouseholdExpert:
         self.belief = Belief(observation)
         self._orders.clear()
         self._failed.clear()
+        self._refused.clear()
         return self._choose()
 
     def note_action(self, action: str) -> None:
@@ -58,24 +61,21 @@ class HouseholdExpert:
         self.belief.read(observation)
         if self.belief.nothing_happened:
             self._failed.add(self._last_action)
-            verb, _, rest = self._last_action.strip().partition("go to ")
-            if not verb and rest in self.belief.listing:
-                self.belief.reach(rest)
+            self._refused.add(self._last_action)
+            self.belief.read_failure(self._last_action)
         else:
             self._failed.clear()
         return self._choose()
 
     def mistake(self, random: Random) -> Move:
-        """Return a move that a careless agent might make now; the expert repairs what it leads
-        to.
-        """
+        """Return a move that a careless agent might make now; the expert can repair it."""
         return mistake(self.belief, self.dialect, random)
 
     def _choose(self) -> Move:
         move = self._decide()
         if move.action in self._failed:
             # Belief and world disagree in a way that this solver has no name for: look again.
-            here = sorted(self.belief.here)
+            here = sorted(self.belief.here, key=lambda name: (name not in move.action, name))
             fresh = [f"examine {name}" for name in here if f"examine {name}" not in self._failed]
             move = Move(move.thought, fresh[0] if fresh else "look")
         self._last_action = move.action
@@ -116,8 +116,10 @@ class HouseholdExpert:
         order = self._order(kind)
         unseen = [name for name in order if name not in belief.contents]
         if not unseen:
-            belief.contents.clear()
-            unseen = order
+            # It must have been missed: search once more, but keep what is already in its place.
+            unseen = [name for name in order if not self._is_done(name)]
+            for name in unseen:
+                belief.contents.pop(name, None)
         if not unseen:
             return Move(subgoal, "look")
         plausible = plausible_kinds(kind)
@@ -166,17 +168,21 @@ class HouseholdExpert:
             return Move(f"{subgoal} Put it: {receptacle}.", f"go to {receptacle}")
         if belief.is_closed(receptacle):
             return Move(f"{subgoal} {receptacle} is closed.", f"open {receptacle}")
-        command = self.dialect.put_command.format(thing=held, receptacle=receptacle)
-        return Move(f"{subgoal} {receptacle} is here.", command)
+        return Move(f"{subgoal} {receptacle} is here.", self._put(held, receptacle))
 
     def _put_away(self, held: str) -> Move:
         """Get rid of something that is not wanted, here if possible."""
         belief, goal = self.belief, self.belief.goal
         subgoal = f"Find {goal.thing}. Have {held}."
         fitting = plausible_kinds(kind_of(held))
-        options = [name for name in self._order(kind_of(held)) if kind_of(name) in fitting]
+        order = self._order(kind_of(held))
+        options = [name for name in order if kind_of(name) in fitting] + order
+        options = [name for name in options if self._put(held, name) not in self._refused]
         here = [name for name in options if name in belief.here and not belief.is_closed(name)]
-        return self._place(subgoal, held, next(iter([*here, *options, *belief.listing]), ""))
+        return self._place(subgoal, held, next(iter([*here, *options]), ""))
+
+    def _put(self, thing: str, receptacle: str) -> str:
+        return self.dialect.put_command.format(thing=thing, receptacle=receptacle)
 
     # Choosing receptacles.
 

@@ -15,6 +15,9 @@ from agentkd_envs.household.dice import Dice
 from agentkd_envs.household.game import DEVICES, TREATMENTS, Game, Goal, Receptacle, Thing
 from agentkd_envs.household.rooms import HouseholdFacts, Room, RoomReceptacle, facts, mangled
 
+GENERATOR_VERSION = 1
+"""Part of every task's identity: to be raised when a plan comes to mean another game."""
+
 PRESETS = ("full", "small")
 
 _SURFACES = frozenset(
@@ -49,6 +52,7 @@ class Plan:
     """Class to look at it under; empty for the other kinds."""
     seed: int
     dialect: str
+    version: int = GENERATOR_VERSION
 
     @property
     def device(self) -> str:
@@ -107,7 +111,7 @@ class _Filling:
 
 
 def build_game(plan: Plan) -> Game:
-    """Build the game of a plan; the plan must come from `tasks.TaskSource` or be like one."""
+    """Build the game of a plan that `tasks.plan_task` has drawn or `tasks.plan_from` accepts."""
     shipped = facts()
     room = shipped.rooms[plan.room]
     dice = Dice(

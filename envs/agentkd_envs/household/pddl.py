@@ -85,7 +85,7 @@ def _read_grammar(grammar: str, domain: str, source: str) -> tuple[str, Dialect]
         if rule := _HELP_RULE.search(grammar):
             help_text = str(json.loads(f'"{rule.group(1)}"')).lstrip()
         elif inline := _HELP_INLINE.search(grammar):
-            help_text = inline.group(1).replace("\\n", "\n")
+            help_text = inline.group(1).lstrip()
     dialect = Dialect(
         name=MOVE.name if texts["put command"].startswith("move") else PUT.name,
         put_command=texts["put command"].format(o="{thing}", r="{receptacle}"),

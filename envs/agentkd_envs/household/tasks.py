@@ -14,7 +14,7 @@ from agentkd_envs.errors import TaskDataError, UnknownNameError
 from agentkd_envs.household.dialect import dialect_named
 from agentkd_envs.household.dice import Dice
 from agentkd_envs.household.game import KINDS
-from agentkd_envs.household.generator import PRESETS, Plan, capacity
+from agentkd_envs.household.generator import GENERATOR_VERSION, PRESETS, Plan, capacity
 from agentkd_envs.household.rooms import UNSEEN_ROOMS, Room, facts
 
 SPLITS = {
@@ -136,12 +136,17 @@ def plan_from(payload: object) -> Plan:
         )
     plan = Plan(**payload)
     for name in fields:
-        wanted = int if name in {"room", "seed"} else str
+        wanted = int if name in {"room", "seed", "version"} else str
         value = payload[name]
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise TaskDataError(
                 f"household task payload: {name}={value!r} is not {wanted.__name__}"
             )
+    if plan.version != GENERATOR_VERSION:
+        raise TaskDataError(
+            f"household task payload: made for generator {plan.version}, this is "
+            f"{GENERATOR_VERSION}; draw the tasks anew or install the version that made them"
+        )
     if plan.preset not in PRESETS:
         raise TaskDataError(f"household task payload: there is no preset '{plan.preset}'")
     if plan.kind not in KINDS:

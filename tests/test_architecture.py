@@ -37,6 +37,9 @@ def test_dependencies_point_one_way(package: Path) -> None:
     "module", ["agentkd", "agentkd.pipeline", "agentkd.cli", "agentkd_envs", "agentkd_sandbox"]
 )
 def test_importing_is_light(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted({{'torch', 'docker', 'datasets'}} & set(sys.modules)))"
+    code = (
+        f"import sys, {module}; "
+        "print(*sorted({'torch', 'docker', 'datasets'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

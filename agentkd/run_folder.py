@@ -1,6 +1,6 @@
 """A run on disk: where each stage puts its files, and which settings it was made with.
 
-    config.json            settings of each stage that has begun
+    config.json            the recipe, and the settings of each stage that has begun
     manifest.json          versions, git revision, machine
     trajectories.jsonl     the teacher's episodes
     rows/                  training rows, parquet, with a data card
@@ -61,22 +61,11 @@ class RunFolder:
 
     def recorded(self) -> dict[str, dict[str, Any]]:
         """Settings by stage, empty for a new folder."""
-        if not self.config.exists():
-            return {}
-        try:
-            stages = json.loads(self.config.read_text(encoding="utf-8"))["stages"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StorageError(
-                f"{self.config} is damaged; mend it or choose another --run"
-            ) from error
-        return dict(stages)
+        return dict(self._read_config().get("stages", {}))
 
     def recipe_values(self) -> dict[str, Any]:
-        """The recipe that the folder was made with so far, as raw values."""
-        values: dict[str, Any] = {}
-        for stage in self.recorded().values():
-            values |= stage
-        return values
+        """The recipe that the folder was last used with, as raw values; empty for a new folder."""
+        return dict(self._read_config().get("recipe", {}))
 
     def claim(self, stage: str, recipe: Recipe) -> None:
         """Record the settings of a stage; raises `RunChangedError` if it has others already."""
@@ -93,9 +82,22 @@ class RunFolder:
             if changes:
                 raise RunChangedError(stage, str(self.path), changes)
         stages[stage] = wanted
-        write_json(self.config, {"recipe": recipe.name, "stages": stages})
+        write_json(self.config, {"recipe": values, "stages": stages})
         if not self.manifest.exists():
             write_json(self.manifest, manifest())
+
+    def _read_config(self) -> dict[str, Any]:
+        if not self.config.exists():
+            return {}
+        try:
+            config = json.loads(self.config.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StorageError(
+                f"{self.config} is damaged; mend it or choose another --run"
+            ) from error
+        if not isinstance(config, dict):
+            raise StorageError(f"{self.config} is damaged; mend it or choose another --run")
+        return config
 
     def require(self, path: Path, command: str) -> None:
         """Raise `MissingStageError` if `path` does not exist, naming the command that makes it."""

@@ -63,6 +63,20 @@ class EpisodeReader:
                     self.damaged.append(damage)
                     logger.warning("skipped a damaged line: %s", damage)
 
+    def episodes(self) -> Iterator[Trajectory]:
+        """Stream each episode once: an infrastructure failure only if no later try succeeded."""
+        graded = {trajectory.key for trajectory in self if trajectory.is_graded}
+        given: set[tuple[str, int]] = set()
+        pending: dict[tuple[str, int], Trajectory] = {}
+        for trajectory in self:
+            if trajectory.is_graded:
+                if trajectory.key not in given:
+                    given.add(trajectory.key)
+                    yield trajectory
+            elif trajectory.key not in graded:
+                pending[trajectory.key] = trajectory
+        yield from pending.values()
+
 
 class EpisodeStore:
     """The writer of a store. Use it as a context manager.

@@ -65,7 +65,7 @@ class Row:
         return self.is_busy and not self.written
 
 
-class _RaggedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+class _RaggedLayer(DynamicLayer):
     """Keys and values of one layer, [slots, heads, columns, head size]."""
 
     keys: torch.Tensor

@@ -1,12 +1,12 @@
 """Tokens and labels: the only place that renders chat templates.
 
-A conversation is rendered piece by piece: for each assistant message, the text up to the point
-where the model begins to write (`add_generation_prompt=True`), then the text with the message in
-it. Each rendering must begin with the one before it; a template that rewrites earlier turns is
-refused by name. The difference of two neighbouring renderings is a *segment*: either what the
-environment said, or what the policy wrote. Segments are tokenised one by one, so that no token
-straddles a border and the tokens are those that the student sees and writes when it acts
-(`agentkd.policies.student` uses the same code).
+A conversation is rendered once as a whole, and for each assistant message up to the point where the
+model begins to write (`add_generation_prompt=True`). The whole must begin with each of these
+renderings, followed by the message exactly as it was written and the end-of-turn token; a template
+that rewrites earlier turns or alters a message is refused by name. What lies between two points is
+a *segment*: what the environment said, or what the policy wrote. Segments are tokenised one by
+one, so that no token straddles a border and the tokens are those that the student reads and writes
+when it acts (`agentkd.policies.student` uses the same code).
 
 Trained tokens of a policy segment: the message and the end-of-turn token behind it, nothing after
 it. The end-of-turn token is found by rendering a sentinel message, not by name.
@@ -17,7 +17,7 @@ Not done here: templates that rewrite history, tool-call messages, weights per t
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentkd.errors import TemplateError
 from agentkd.trajectory import Message
@@ -64,8 +64,8 @@ class ChatRenderer:
         self.name = str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
         if not getattr(tokenizer, "chat_template", None):
             raise TemplateError(
-                f"the tokenizer of '{self.name}' has no chat template; use an instruct model, or set "
-                "tokenizer.chat_template before training"
+                f"the tokenizer of '{self.name}' has no chat template; use an instruct model, or "
+                "set tokenizer.chat_template before training"
             )
 
     @cached_property
@@ -78,8 +78,8 @@ class ChatRenderer:
         suffix = self.encode(rendered.split(_SENTINEL)[1])
         if not suffix or suffix[0] not in self._special_ids:
             raise TemplateError(
-                f"the chat template of '{self.name}' does not end an assistant message with a special "
-                "token, so a student would never learn to stop"
+                f"the chat template of '{self.name}' does not end an assistant message with a "
+                "special token, so a student would never learn to stop"
             )
         return suffix[0]
 
@@ -121,27 +121,20 @@ class ChatRenderer:
         `TemplateError` if the template is not prefix-stable or alters what the policy wrote.
         """
         segments: list[Segment] = []
+        whole = self.render(messages, generate=False)
         done = ""
         for index, message in enumerate(messages):
             if message.role != "assistant":
                 continue
             before = self.render(messages[:index], generate=True)
-            after = self.render(messages[: index + 1], generate=False)
             self._check_prefix(before, done)
-            self._check_prefix(after, before)
-            written = after[len(before) :]
             own = message.content + self.end_of_turn
-            if not written.startswith(own):
-                raise TemplateError(
-                    f"the chat template of '{self.name}' alters an assistant message: "
-                    f"{message.content[:60]!r} became {written[:60]!r}"
-                )
             segments += [Segment(before[len(done) :], None), Segment(own, index)]
             done = before + own
-        rest = self.render(messages, generate=False)
-        self._check_prefix(rest, done)
-        if rest != done:
-            segments.append(Segment(rest[len(done) :], None))
+            if not whole.startswith(done):
+                self._explain_difference(whole, before, own)
+        if whole != done:
+            segments.append(Segment(whole[len(done) :], None))
         return segments
 
     def label(self, messages: Sequence[Message], loss: Sequence[bool]) -> LabelledRow:
@@ -172,6 +165,14 @@ class ChatRenderer:
     def _check_prefix(self, longer: str, shorter: str) -> None:
         if not longer.startswith(shorter):
             raise TemplateError(
-                f"the chat template of '{self.name}' rewrites earlier turns when the conversation goes "
-                "on, so one row cannot train them all; use a prefix-stable training template"
+                f"the chat template of '{self.name}' rewrites earlier turns when the conversation "
+                "goes on, so one row cannot train them all; use a prefix-stable training template"
             )
+
+    def _explain_difference(self, whole: str, before: str, own: str) -> NoReturn:
+        self._check_prefix(whole, before)
+        written = whole[len(before) : len(before) + 60]
+        raise TemplateError(
+            f"the chat template of '{self.name}' alters an assistant message: "
+            f"{own[:60]!r} became {written!r}"
+        )

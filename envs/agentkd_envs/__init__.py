@@ -1,6 +1,7 @@
 """Environments for text agents: exact, fast, reproducible."""
 
 from agentkd_envs.base import (
+    CanErr,
     Env,
     EnvSpec,
     Expert,
@@ -14,6 +15,7 @@ from agentkd_envs.errors import EnvCrashedError, EnvError, TaskDataError, Unknow
 from agentkd_envs.registry import env_names, make_env
 
 __all__ = [
+    "CanErr",
     "Env",
     "EnvCrashedError",
     "EnvError",

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -143,6 +144,15 @@ class Expert(Protocol):
 
     def note_action(self, action: str) -> None:
         """Learn that `action` was executed instead of the expert's last move."""
+        ...
+
+
+@runtime_checkable
+class CanErr(Protocol):
+    """An expert that can also show a mistake, so that transcripts show how to recover from one."""
+
+    def mistake(self, random: Random) -> Move:
+        """Return a wrong move that is plausible now. If it is executed, `note_action` says so."""
         ...
 
 

@@ -1,0 +1,5 @@
+"""`python -m agentkd` is `agentkd`."""
+
+from agentkd.cli import main
+
+main()

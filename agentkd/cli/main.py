@@ -1,0 +1,261 @@
+"""The commands."""
+
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+from agentkd_envs import EnvError
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from agentkd import __version__
+from agentkd.cli.overrides import split_overrides
+from agentkd.errors import AgentkdError, UserError
+from agentkd.recipe import Recipe, build_recipe, recipe_values, setting_help, shipped_recipes
+from agentkd.run_folder import RunFolder
+
+DEFAULT_RECIPE = "household_small"
+
+app = App(
+    name="agentkd",
+    version=__version__,
+    help="Turn a strong LLM agent into a small one: collect, curate, train, measure.",
+    help_epilogue=(
+        "Any setting of a recipe is overridden by its dotted name: --train.epochs 3. "
+        "'agentkd recipes' lists the recipes and all settings."
+    ),
+)
+
+RunOption = Annotated[Path, Parameter(help="Run folder; made if it is not there.")]
+RecipeOption = Annotated[
+    str | None,
+    Parameter(
+        help="Recipe by name or YAML file; the run folder's own if it has one, "
+        f"else {DEFAULT_RECIPE}."
+    ),
+]
+
+console = Console(soft_wrap=True)
+_overrides: dict[str, str] = {}
+
+
+@app.command
+def demo(*, run: RunOption = Path("runs/demo")) -> None:
+    """Distil a small agent from an expert, and measure it: the whole loop, minutes on a laptop.
+
+    No key, no GPU and no Docker are needed. A demo that was interrupted goes on where it stopped.
+    """
+    started = time.monotonic()
+    recipe = _recipe(None, run)
+    console.print(f"[bold]agentkd demo[/bold]: {recipe.description}\n")
+    _collect(run, recipe)
+    _curate(run, recipe)
+    _train(run, recipe)
+    _eval(run, recipe)
+    path = _report(run)
+    minutes = (time.monotonic() - started) / 60
+    console.print(f"\nDone in {minutes:.1f} minutes. Open {path} in a browser.")
+    _next("agentkd demo --run runs/longer --collect.episodes 60000", "train longer for more")
+
+
+@app.command
+def collect(*, run: RunOption, recipe: RecipeOption = None) -> None:
+    """Let the teacher play, and keep every episode."""
+    _collect(run, _recipe(recipe, run))
+    _next(f"agentkd curate --run {run}")
+
+
+@app.command
+def curate(*, run: RunOption, recipe: RecipeOption = None) -> None:
+    """Turn episodes into training rows, and say how many fell to each filter."""
+    _curate(run, _recipe(recipe, run))
+    _next(f"agentkd train --run {run}")
+
+
+@app.command
+def train(*, run: RunOption, recipe: RecipeOption = None) -> None:
+    """Train the student on the rows; goes on from the last checkpoint if there is one."""
+    _train(run, _recipe(recipe, run))
+    _next(f"agentkd eval --run {run}")
+
+
+@app.command(name="eval")
+def evaluate(*, run: RunOption, recipe: RecipeOption = None) -> None:
+    """Compare policies on held-out tasks, with 95 % intervals."""
+    _eval(run, _recipe(recipe, run))
+    _next(f"agentkd report --run {run}")
+
+
+@app.command
+def report(*, run: RunOption) -> None:
+    """Write report.html: results, training curve, and episodes to read."""
+    console.print(f"Open {_report(RunFolder(run).path)} in a browser.")
+
+
+@app.command
+def recipes() -> None:
+    """List the recipes that ship, and every setting with its default."""
+    for name, path in shipped_recipes().items():
+        console.print(f"[bold]{name}[/bold]  {recipe_values(str(path)).get('description', '')}")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("setting", "default", "meaning"):
+        table.add_column(column, overflow="fold")
+    for row in setting_help():
+        table.add_row(*row)
+    console.print()
+    console.print(table)
+
+
+@app.command
+def doctor() -> None:
+    """Say what this machine can do, and how to get what is missing."""
+    from agentkd.cli.doctor import examine_machine
+
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for finding in examine_machine():
+        mark = "[green]yes[/green]" if finding.is_there else "[yellow]no[/yellow]"
+        detail = finding.detail
+        if not finding.is_there:
+            detail = "; ".join(part for part in (finding.detail, finding.remedy) if part)
+        table.add_row(mark, finding.name, detail)
+    console.print(table)
+    _next("agentkd demo")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: a user's mistake prints its message and exits with 2, Ctrl-C with 130."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    _quiet_libraries()
+    try:
+        rest, overrides = split_overrides(sys.argv[1:] if arguments is None else arguments)
+        _overrides.clear()
+        _overrides.update(overrides)
+        app(rest)
+    except* (AgentkdError, EnvError) as group:
+        console.print(f"[red]error:[/red] {_first(group)}", highlight=False, markup=True)
+        sys.exit(2)
+    except* KeyboardInterrupt:
+        console.print("\nstopped; run the same command again to go on")
+        sys.exit(130)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The innermost first exception: what went wrong before everything else was cancelled."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _recipe(name: str | None, run: Path) -> Recipe:
+    recorded = RunFolder(run).recipe_values()
+    values = recipe_values(name or DEFAULT_RECIPE) if name or not recorded else recorded
+    return build_recipe(values, _overrides)
+
+
+def _collect(path: Path, recipe: Recipe) -> None:
+    from agentkd.cli.display import Display
+    from agentkd.pipeline import collect_stage
+
+    run = RunFolder(path)
+    _heading("Collect", f"{recipe.collect.episodes:,} episodes by the {recipe.collect.policy}")
+    with Display(console) as display:
+        tally = collect_stage(run, recipe, display.on_episode)
+    if not tally.finished:
+        raise UserError(
+            f"no episode was graded: all {tally.infrastructure_failures} ended in an "
+            f"infrastructure failure; see 'error' in {run.trajectories}"
+        )
+    console.print(f"  kept in {run.trajectories}", highlight=False)
+
+
+def _curate(path: Path, recipe: Recipe) -> None:
+    from agentkd.pipeline import curate_stage
+
+    run = RunFolder(path)
+    _heading("Curate", "which episodes become training rows")
+    counts = curate_stage(run, recipe)
+    shown = {name: count for name, count in counts.items() if count or name == "kept"}
+    for name, count in shown.items():
+        console.print(f"  {name:<24} {count:>7,}", highlight=False)
+    console.print(f"  kept in {run.rows}", highlight=False)
+
+
+def _train(path: Path, recipe: Recipe) -> None:
+    from agentkd.cli.display import Display
+    from agentkd.train.sft import is_trained, train
+
+    run = RunFolder(path)
+    _heading("Train", f"the student '{recipe.train.student}' with TRL's SFTTrainer")
+    run.claim("train", recipe)
+    if is_trained(run):
+        console.print(f"  finished already: {run.student}", highlight=False)
+        return
+    with Display(console) as display:
+        train(run, recipe.train, display.on_rows, display.on_training)
+    console.print(f"  kept in {run.student}", highlight=False)
+
+
+def _eval(path: Path, recipe: Recipe) -> None:
+    from agentkd.cli.display import Display
+    from agentkd.pipeline import eval_stage
+
+    run = RunFolder(path)
+    splits = " and ".join(recipe.eval.splits)
+    _heading("Evaluate", f"{recipe.eval.episodes} tasks each of {splits}")
+    with Display(console) as display:
+        results = eval_stage(run, recipe, display.on_episode)
+    table = Table(title=_world(recipe), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("policy")
+    table.add_column("split")
+    for name in ("episodes", "success", "95 % CI", "mean steps", "invalid actions"):
+        table.add_column(name, justify="right")
+    for result in results:
+        table.add_row(
+            result.policy,
+            result.split,
+            f"{result.episodes}",
+            f"{result.success_rate:.1%}",
+            f"{result.ci_low:.1%} to {result.ci_high:.1%}",
+            f"{result.mean_steps:.1f}",
+            f"{result.invalid_rate:.1%}",
+        )
+    console.print()
+    console.print(table)
+    console.print(f"  kept in {run.summary}", highlight=False)
+
+
+def _report(path: Path) -> Path:
+    from agentkd.report.build import build_report
+
+    return build_report(RunFolder(path))
+
+
+def _world(recipe: Recipe) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in recipe.env.options.items())
+    generated = "generated games" if recipe.env.name == "household" else ""
+    facts = "; ".join(part for part in (generated, options) if part)
+    return f"{recipe.env.name} ({facts})" if facts else recipe.env.name
+
+
+def _heading(stage: str, what: str) -> None:
+    console.print(f"[bold]{stage}[/bold]  {what}", highlight=False)
+
+
+def _next(command: str, why: str = "next") -> None:
+    console.print(f"{why}: [bold]{command}[/bold]", highlight=False)
+
+
+def _quiet_libraries() -> None:
+    """Keep libraries' progress bars and advice for developers off the user's screen."""
+    import os
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DATASETS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", module=r"(torch|transformers|trl|accelerate)(\..*)?")

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from agentkd.evaluate.statistics import wilson_interval
 from agentkd.evaluate.summary import KindResult, Result
 from agentkd.report.marks import role_mark, whisker
-from agentkd.report.plain_text import shorten
+from agentkd.report.plain_text import kind_name, name_of, shorten
 from agentkd.report.quantities import THIN, interval, percent, whole
 from agentkd.report.roles import Role
 from agentkd.report.svg import Scale, element, line, linear, picture, text
@@ -60,7 +60,8 @@ def success_chart(
     frame = _share_axis(x, spans if is_narrow else [(0, bottom)], bottom, _BARS_AXIS)
     title = "Success rate by policy and split"
     description = "; ".join(
-        f"{result.policy} on {result.split}: {_spoken(result.successes, result.episodes)}"
+        f"{name_of(result.policy)} on {name_of(result.split)}: "
+        + _spoken(result.successes, result.episodes)
         for result in results
     )
     return picture(identity, width, bottom + 40, title, description, *frame, *marks)
@@ -81,7 +82,7 @@ def kinds_chart(
     top = y
     spans: list[tuple[float, float]] = []
     for kind in shown_kinds(results, split):
-        label = shorten(kind.replace("_", " "), 44 if is_narrow else 31)
+        label = shorten(kind_name(kind), 44 if is_narrow else 31)
         if is_narrow:
             marks.append(text(label, 0, y + 11, "name"))
             y += 18
@@ -100,14 +101,14 @@ def kinds_chart(
     axis = f"share of {shorten(split, 20)} tasks solved"
     frame = _share_axis(x, spans if is_narrow else [(top, bottom)], bottom, axis)
     description = "; ".join(
-        f"{role.policy}: "
+        f"{name_of(role.policy)}: "
         + ", ".join(
-            f"{kind} {_spoken(solved.successes, solved.episodes)}"
+            f"{kind_name(kind)} {_spoken(solved.successes, solved.episodes)}"
             for kind, solved in by_policy[role.policy].by_kind.items()
         )
         for role in present
     )
-    title = f"Success rate by task kind on {split}"
+    title = f"Success rate by task kind on {name_of(split)}"
     return picture(identity, width, bottom + 40, title, description, *frame, *marks)
 
 
@@ -130,7 +131,7 @@ def _bar(
     if not result.episodes:
         return [*marks, text("no graded episode", left + 8, middle + 4, "tick")]
     end, low, high = x(result.success_rate), x(result.ci_low), x(result.ci_high)
-    hint = f"{role.label}, {result.split}: {_spoken(result.successes, result.episodes)}"
+    hint = f"{role.label}, {name_of(result.split)}: {_spoken(result.successes, result.episodes)}"
     bar = element(
         "rect",
         element("title", hint),
@@ -162,7 +163,7 @@ def _kind_mark(solved: KindResult, role: Role, x: Scale, y: float, kind: str) ->
     if role.is_student:
         low, high = wilson_interval(solved.successes, solved.episodes)
         marks += whisker(x(low), x(high), y, 3)
-    hint = f"{role.label}, {kind}: {_spoken(solved.successes, solved.episodes)}"
+    hint = f"{role.label}, {kind_name(kind)}: {_spoken(solved.successes, solved.episodes)}"
     marks.append(element("g", element("title", hint), role_mark(role, at, y)))
     return marks
 

@@ -6,7 +6,7 @@ are cut, and say so. Nothing here is HTML.
 
 from dataclasses import dataclass
 
-from agentkd.report.plain_text import clip, shorten
+from agentkd.report.plain_text import clip, kind_name, name_of, shorten
 from agentkd.report.quantities import plural, significant, whole
 from agentkd.trajectory import EndedBy, FormatError, Step, Trajectory
 
@@ -103,7 +103,7 @@ def conversation(trajectory: Trajectory) -> Conversation:
         is_solved=outcome.success,
         is_graded=trajectory.is_graded,
         task=_goal(trajectory),
-        kind=trajectory.task.kind.replace("_", " "),
+        kind=kind_name(trajectory.task.kind),
         ending=f"{ENDINGS[outcome.ended_by]}, reward {_reward(outcome.reward)}",
         facts=", ".join(facts),
         error=shorten(outcome.error or "", 400),
@@ -112,8 +112,8 @@ def conversation(trajectory: Trajectory) -> Conversation:
         folded=turns(shown),
         left_out=len(folded) - len(shown),
         closing=turns(closing),
-        trajectory_id=trajectory.id,
-        task_id=trajectory.task.id,
+        trajectory_id=name_of(trajectory.id),
+        task_id=name_of(trajectory.task.id),
     )
 
 
@@ -160,10 +160,10 @@ def _says_it_all(step: Step) -> bool:
 def _goal(trajectory: Trajectory) -> str:
     """The last paragraph of the first observation, which is where environments say the task."""
     if not trajectory.prompt:
-        return f"task {trajectory.task.id}"
+        return f"task {name_of(trajectory.task.id)}"
     paragraphs = [part for part in trajectory.prompt[-1].content.split("\n\n") if part.strip()]
     goal = shorten(paragraphs[-1], 160) if paragraphs else ""
-    return goal.removeprefix("Your task is to: ") or f"task {trajectory.task.id}"
+    return goal.removeprefix("Your task is to: ") or f"task {name_of(trajectory.task.id)}"
 
 
 def _passage(content: str) -> Passage:

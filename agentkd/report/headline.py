@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentkd.evaluate.summary import Result
+from agentkd.report.plain_text import name_of
 from agentkd.report.quantities import interval, percent, plural, whole
 from agentkd.report.roles import Role
 
@@ -75,7 +76,7 @@ def headline(results: Sequence[Result], roles: Sequence[Role], run: str) -> Head
         parts = [f"{phrase} solves {rate}", *(f"{phrase} {rate}" for phrase, rate in rest)]
         sentences.append(_capital(_enumerated(parts)) + ".")
     elsewhere = [
-        f"{percent(other.success_rate)} of {other.split} tasks"
+        f"{percent(other.success_rate)} of {name_of(other.split)} tasks"
         for other in results
         if other.policy == subject.policy and other.split != split and other.episodes
     ]
@@ -89,12 +90,12 @@ def headline(results: Sequence[Result], roles: Sequence[Role], run: str) -> Head
 def _solves(result: Result) -> str:
     if result.episodes == 1:
         verb = "solves" if result.successes else "does not solve"
-        return f"{verb} the one {result.split} task that it was given"
+        return f"{verb} the one {name_of(result.split)} task that it was given"
     if result.successes == 0:
-        return f"solves none of the {whole(result.episodes)} {result.split} tasks"
+        return f"solves none of the {whole(result.episodes)} {name_of(result.split)} tasks"
     if result.successes == result.episodes:
-        return f"solves all of the {whole(result.episodes)} {result.split} tasks"
-    return f"solves {percent(result.success_rate)} of {result.split} tasks"
+        return f"solves all of the {whole(result.episodes)} {name_of(result.split)} tasks"
+    return f"solves {percent(result.success_rate)} of {name_of(result.split)} tasks"
 
 
 def _enumerated(parts: Sequence[str]) -> str:

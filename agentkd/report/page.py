@@ -1,6 +1,6 @@
 """The page: headline, charts, tables and conversations, laid out by the template.
 
-Every value passes through Jinja's autoescape and through `visible`; only the charts are markup
+Every value passes through Jinja's autoescape and through `presentable`; only the charts are markup
 already, escaped where they are built. The page has no script, loads nothing, and says so to the
 browser in a content security policy.
 """
@@ -19,7 +19,7 @@ from agentkd.report.conversation import conversation
 from agentkd.report.headline import Headline
 from agentkd.report.inputs import Inputs
 from agentkd.report.pick import Pick
-from agentkd.report.plain_text import visible
+from agentkd.report.plain_text import kind_name, name_of, presentable
 from agentkd.report.roles import Role
 from agentkd.report.setting import Setting
 from agentkd.report.training_chart import smoothed, training_chart
@@ -111,13 +111,15 @@ def _environment() -> Environment:
         quantities.plural,
         quantities.amount,
         quantities.likelihood,
+        name_of,
+        kind_name,
     ):
         environment.filters[function.__name__] = function
     return environment
 
 
 def _finalize(value: Any) -> Any:
-    return value if isinstance(value, Markup) else visible(str(value))
+    return value if isinstance(value, Markup) else presentable(str(value))
 
 
 def _chart(draw: Callable[[int, str], Markup], identity: str) -> Chart:

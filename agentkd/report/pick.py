@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agentkd.evaluate.summary import Result
+from agentkd.report.quantities import plural
 from agentkd.report.roles import Role
 from agentkd.run_folder import RunFolder
 from agentkd.store import EpisodeReader
@@ -95,8 +96,8 @@ def _pick(run: RunFolder, result: Result, role: Role) -> Pick:
         notes.append(f"Damaged lines of {name} were skipped: {lines}{more}.")
     if chosen and first.graded != result.episodes:
         notes.append(
-            f"{name} holds {first.graded:,} graded episodes, but the summary counts "
-            f"{result.episodes:,}: one of them is newer than the other."
+            f"{name} holds {plural(first.graded, 'graded episode')}; the summary counts "
+            f"{result.episodes:,}."
         )
     return Pick(role, result.split, name, chosen, tuple(notes))
 

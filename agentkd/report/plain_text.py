@@ -13,6 +13,8 @@ _HIDDEN = re.compile(
     "\U000e0000-\U000e007f]"
 )
 _CONTROL_PICTURES = 0x2400
+LONGEST = 20_000
+"""Characters of one value on a page, whatever it is."""
 
 
 def visible(text: str) -> str:
@@ -20,9 +22,25 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(_mark, text.replace("\r\n", "\n"))
 
 
+def presentable(text: str) -> str:
+    """Make a value of any origin fit for a page: `visible`, and not endless."""
+    shown, hidden = clip(text, LONGEST)
+    return visible(shown) + ("…" if hidden else "")
+
+
 def clip(text: str, limit: int) -> tuple[str, int]:
     """Cut a text to `limit` characters; also return how many were left out."""
     return text[:limit], max(0, len(text) - limit)
+
+
+def name_of(text: str) -> str:
+    """Write the name of a policy, a split, an episode: on one line, never endless."""
+    return shorten(text, 80)
+
+
+def kind_name(kind: str) -> str:
+    """Write the name of a task kind as words."""
+    return name_of(kind.replace("_", " "))
 
 
 def shorten(text: str, limit: int) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from agentkd.report.plain_text import name_of
+
 Shape = Literal["circle", "diamond", "ring", "cross", "square"]
 
 
@@ -47,7 +49,8 @@ def cast(policies: Iterable[str], teacher: str | None) -> list[Role]:
     roles: list[Role] = []
     for policy in dict.fromkeys(policies):
         label, phrase, style, shape, rank = _KNOWN.get(
-            policy, (policy, f"“{policy}”", f"other-{len(roles) % 3}", "square", 2)
+            policy,
+            (name_of(policy), f"“{name_of(policy)}”", f"other-{len(roles) % 3}", "square", 2),
         )
         if policy == teacher:
             label, phrase = f"{label} (teacher)", f"{phrase} (teacher)"

@@ -21,6 +21,11 @@ class Setting:
     lines: tuple[tuple[str, str], ...]
     versions: tuple[tuple[str, str], ...]
 
+    @property
+    def agentkd(self) -> str:
+        """Version that the run was begun with, empty if unknown."""
+        return dict(self.versions).get("agentkd", "")
+
 
 def describe_setting(inputs: Inputs) -> Setting:
     """Say what is known; what is not recorded is left out."""
@@ -32,7 +37,7 @@ def _world(inputs: Inputs) -> tuple[str, str]:
     env = inputs.about.get("env") or inputs.setting("env.name")
     if isinstance(env, Mapping):
         env = env.get("name")
-    options = inputs.setting("env.options")
+    options = inputs.about.get("options") or inputs.setting("env.options")
     options = options if isinstance(options, Mapping) else {}
     preset = inputs.about.get("preset") or options.get("preset")
     if not env:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
 
-from agentkd.report.plain_text import visible
+from agentkd.report.plain_text import presentable
 
 Scale = Callable[[float], float]
 
@@ -25,7 +25,7 @@ def element(name: str, /, *children: str, **attributes: str | float) -> Markup:
         for key, value in attributes.items()
     )
     inner = Markup("").join(
-        child if isinstance(child, Markup) else escape(visible(child)) for child in children
+        child if isinstance(child, Markup) else escape(presentable(child)) for child in children
     )
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, inner)
 
@@ -113,7 +113,7 @@ def _attribute_name(key: str) -> str:
 
 
 def _attribute_value(value: str | float) -> str:
-    return visible(value) if isinstance(value, str) else _compact(value)
+    return presentable(value) if isinstance(value, str) else _compact(value)
 
 
 def _compact(number: float) -> str:

@@ -53,6 +53,9 @@ class Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag, (tag, self._open, self.getpos())
 
+        if tag in {"td", "th", "dt", "dd", "li", "summary", "p"}:
+            self.words.append(" ")
+
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1] not in {"style", "title", "desc"}:
             self.words.append(data)

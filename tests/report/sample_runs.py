@@ -18,10 +18,13 @@ AUTHORS: dict[str, Author] = {
     "random": "random",
     "expert": "expert",
 }
+
+
 def make_episode(
     policy: str,
     split: str,
     seed: int,
+    /,
     *,
     success: bool,
     steps: Sequence[Step] | None = None,

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.report.conftest import Page, evaluate, fill_stages, make_episode, rates
+from html_page import Page
+from sample_runs import evaluate, fill_stages, make_episode, rates
 
 from agentkd.report.training_log import read_training_log
 from agentkd.run_folder import RunFolder
@@ -72,7 +73,7 @@ def test_the_store_has_moved_on(run: RunFolder, report: Report) -> None:
     with run.eval_store("student", "unseen").open("ab") as store:
         store.write(make_episode("student", "unseen", 99, success=True).to_json() + b"\n{torn")
     text = report(run).text
-    assert "holds 7 graded episodes, but the summary counts 6" in text
+    assert "holds 7 graded episodes; the summary counts 6." in text
     assert "Damaged lines of eval/student-unseen.jsonl were skipped: 8." in text
 
 

@@ -5,13 +5,14 @@ from html import unescape
 
 import pytest
 from agentkd_envs import Task
+from html_page import Page, check_is_inert
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup, escape
-from tests.report.conftest import Page, check_is_inert, evaluate, fill_stages, make_episode
+from sample_runs import evaluate, fill_stages, make_episode
 
 from agentkd.report import build_report
-from agentkd.report.plain_text import visible
+from agentkd.report.plain_text import presentable, visible
 from agentkd.report.svg import element
 from agentkd.run_folder import RunFolder, write_json
 from agentkd.trajectory import Message, Outcome, PolicyInfo, Step, Trajectory
@@ -139,7 +140,9 @@ def test_control_characters_become_marks() -> None:
 def test_svg_elements_escape_what_they_hold(content: str, value: str) -> None:
     markup = element("text", content, class_=value)
     assert str(markup).count("<") == 2 and str(markup).count('"') == 2
-    assert unescape(str(markup)) == f'<text class="{visible(value)}">{visible(content)}</text>'
+    assert (
+        unescape(str(markup)) == f'<text class="{presentable(value)}">{presentable(content)}</text>'
+    )
     assert element("g", Markup("<g></g>")) == "<g><g></g></g>"
 
 

@@ -76,7 +76,9 @@ def kinds_chart(
     is_narrow = width < 600
     left, right, lane = (14, 40, 11) if is_narrow else (240, 118, 11)
     x = linear((0, 1), (left, width - right))
-    by_policy = {result.policy: result for result in results if result.split == split}
+    by_policy = {
+        result.policy: result for result in results if result.split == split and result.episodes
+    }
     present = [role for role in roles if role.policy in by_policy]
     marks, y = _legend(present, 0 if is_narrow else left, width)
     top = y

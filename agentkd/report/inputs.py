@@ -64,7 +64,7 @@ def read_inputs(run: RunFolder) -> Inputs:
         gaps["training"] = (
             "student/log.jsonl holds no loss yet."
             if run.training_log.exists()
-            else "This run has no training log (student/log.jsonl): no student was trained in it."
+            else "This run has no training log (student/log.jsonl)."
         )
     rows, gap = _read_object(run.rows / "counts.json", "rows/counts.json")
     counts, tokens = _mapping(rows.get("counts")), _mapping(rows.get("tokens"))

@@ -11,6 +11,8 @@ from typing import Any
 from agentkd.report.inputs import Inputs
 from agentkd.report.quantities import duration, percent, plural, whole
 
+_ABSENT = "not installed"
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -24,7 +26,7 @@ class Setting:
     @property
     def agentkd(self) -> str:
         """Version that the run was begun with, empty if unknown."""
-        return dict(self.versions).get("agentkd", "")
+        return dict(self.versions).get("agentkd", "").removeprefix(_ABSENT)
 
 
 def describe_setting(inputs: Inputs) -> Setting:
@@ -120,7 +122,7 @@ def _versions(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     versions = manifest.get("versions")
     if isinstance(versions, Mapping):
         for name, number in versions.items():
-            yield str(name), str(number) if number else "not installed"
+            yield str(name), str(number) if number else _ABSENT
 
 
 def _plain(number: Any) -> str:

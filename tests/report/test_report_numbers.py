@@ -9,7 +9,7 @@ from sample_runs import evaluate, fill_stages, make_episode, rates
 from agentkd.errors import MissingStageError, StorageError
 from agentkd.report import build_report
 from agentkd.report.quantities import duration, interval, percent, significant, whole
-from agentkd.run_folder import RunFolder
+from agentkd.run_folder import RunFolder, write_json
 from agentkd.trajectory import Outcome
 
 Report = Callable[[RunFolder], Page]
@@ -85,6 +85,13 @@ def test_what_was_run(run: RunFolder, report: Report) -> None:
         "collect.mistakes 0",
     ):
         assert words in text, words
+
+
+def test_footer_names_a_version_only_if_there_is_one(run: RunFolder, report: Report) -> None:
+    full(run)
+    for version, words in (("1.2.3", "agentkd 1.2.3 from"), (None, "agentkd from")):
+        write_json(run.manifest, {"versions": {"agentkd": version}})
+        assert f"Made by {words} the files of the run folder" in report(run).text
 
 
 def test_student_shows_one_success_and_one_failure(run: RunFolder, report: Report) -> None:

@@ -22,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from agentkd import __version__
 from agentkd.errors import MissingStageError, RunChangedError, StorageError
 from agentkd.recipe import Recipe, flat
 
@@ -127,13 +128,13 @@ def write_text(path: Path, text: str) -> None:
 
 def manifest() -> dict[str, Any]:
     """What a reader needs to know of the machine and the software that made a run."""
-    packages = ("agentkd", "torch", "transformers", "trl", "datasets", "peft", "tokenizers")
+    packages = ("torch", "transformers", "trl", "datasets", "peft", "tokenizers")
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu_cores": os.cpu_count(),
-        "versions": {name: _version(name) for name in packages},
+        "versions": {"agentkd": __version__, **{name: _version(name) for name in packages}},
         "git_revision": _git_revision(),
     }
 

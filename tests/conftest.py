@@ -6,11 +6,15 @@ from functools import partial
 import anyio
 import pytest
 from agentkd_envs import Env, make_env
+from hypothesis import HealthCheck, settings
 
 from agentkd.episode import run_episode
 from agentkd.policies import ExpertPolicy, Policy
 from agentkd.prompts import action_format
 from agentkd.trajectory import Trajectory
+
+settings.register_profile("agentkd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("agentkd")
 
 Play = Callable[..., list[Trajectory]]
 

@@ -44,18 +44,18 @@ _overrides: dict[str, str] = {}
 
 
 @app.command
-def demo(*, run: RunOption = Path("runs/demo")) -> None:
+def demo(*, run: RunOption = Path("runs/demo"), recipe: RecipeOption = None) -> None:
     """Distil a small agent from an expert, and measure it: the whole loop, minutes on a laptop.
 
     No key, no GPU and no Docker are needed. A demo that was interrupted goes on where it stopped.
     """
     started = time.monotonic()
-    recipe = _recipe(None, run)
-    console.print(f"[bold]agentkd demo[/bold]: {recipe.description}\n")
-    _collect(run, recipe)
-    _curate(run, recipe)
-    _train(run, recipe)
-    _eval(run, recipe)
+    resolved = _recipe(recipe, run)
+    console.print(f"[bold]agentkd demo[/bold]: {resolved.description}\n")
+    _collect(run, resolved)
+    _curate(run, resolved)
+    _train(run, resolved)
+    _eval(run, resolved)
     path = _report(run)
     minutes = (time.monotonic() - started) / 60
     console.print(f"\nDone in {minutes:.1f} minutes. Open {path} in a browser.")

@@ -107,6 +107,7 @@ def main() -> None:
     device = device_of_this_machine()
     model: Any = build_model(tokenizer, options.seed)
     model.to(device).train()
+    forward = torch.compile(model, dynamic=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
@@ -122,7 +123,7 @@ def main() -> None:
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * warm * cosine
         with torch.autocast(device, dtype=torch.bfloat16):
-            loss = model(input_ids=ids.to(device), labels=labels.to(device)).loss
+            loss = forward(input_ids=ids.to(device), labels=labels.to(device)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -26,7 +26,7 @@ from agentkd_envs.household.tasks import plan_task
 
 from agentkd.trajectory import Message
 
-EXCHANGED_NAMES = 0.6
+EXCHANGED_NAMES = 0.5
 """Share of the episodes with exchanged class names."""
 QUESTIONS = 0.6
 """Share of the actions before which the agent asks itself something."""
@@ -85,7 +85,7 @@ class _Memory:
 def random_play(seed: int) -> list[Message]:
     """One transcript; the same seed gives the same transcript."""
     random = Random(seed)
-    preset, steps = ("full", 25) if random.random() < 0.25 else ("small", 40)
+    preset, steps = ("full", 24) if random.random() < 0.2 else ("small", 40)
     engine = Engine(build_game(plan_task("train", seed, KINDS, preset, "move")))
     introduction = engine.introduction()
     memory = _Memory(listing=[" ".join(pair) for pair in _ENTITY.findall(introduction)])

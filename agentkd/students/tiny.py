@@ -27,6 +27,8 @@ CONTEXT = 4096
 
 PAD, SYSTEM, USER, ASSISTANT, END = "<pad>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
 
+_NAME = re.compile(r" ([a-z]+)(?: (\d+))?")
+
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
@@ -72,8 +74,15 @@ def build_tokenizer(
     return wrapped
 
 
-def build_model(tokenizer: "PreTrainedTokenizerFast", seed: int = 0) -> "LlamaForCausalLM":
-    """Make the model with random weights."""
+def build_model(
+    tokenizer: "PreTrainedTokenizerFast", seed: int = 0, heads: int = 8
+) -> "LlamaForCausalLM":
+    """Make the model with random weights.
+
+    The embedding of a numbered name begins as the sum of one vector for its class and one for its
+    number, and that of the class alone as the class vector, so that what is learnt of one name holds
+    for the others from the start.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -82,8 +91,8 @@ def build_model(tokenizer: "PreTrainedTokenizerFast", seed: int = 0) -> "LlamaFo
         hidden_size=256,
         intermediate_size=704,
         num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 2,
         max_position_embeddings=CONTEXT,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
         tie_word_embeddings=True,
@@ -92,4 +101,19 @@ def build_model(tokenizer: "PreTrainedTokenizerFast", seed: int = 0) -> "LlamaFo
         bos_token_id=None,
     )
     torch.manual_seed(seed)
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    weights = model.get_input_embeddings().weight
+    parts: dict[str, torch.Tensor] = {}
+
+    def part(name: str) -> torch.Tensor:
+        if name not in parts:
+            parts[name] = torch.randn(weights.shape[1]) * config.initializer_range
+        return parts[name]
+
+    with torch.no_grad():
+        for token in range(len(tokenizer)):
+            name = _NAME.fullmatch(tokenizer.decode([token]))
+            if name:
+                kind, number = name.groups()
+                weights[token] = part(kind) + part(number) if number else part(kind)
+    return model

@@ -120,15 +120,16 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
 
 
 def _teacher(name: str, mistakes: float) -> Policy:
-    if name == "expert":
-        return ErringExpertPolicy(mistakes) if mistakes else ExpertPolicy()
-    if mistakes:
-        raise ConfigError(f"collect.mistakes is for the expert; the policy is '{name}'")
+    if name not in TEACHERS:
+        raise ConfigError(
+            f"unknown teacher '{name}'. There is: {', '.join(TEACHERS)}."
+            f"{did_you_mean(name, TEACHERS)}"
+        )
+    if name == "random" and mistakes:
+        raise ConfigError("collect.mistakes is for the expert; set it to 0 for a random teacher")
     if name == "random":
         return RandomPolicy()
-    raise ConfigError(
-        f"unknown teacher '{name}'. There is: {', '.join(TEACHERS)}.{did_you_mean(name, TEACHERS)}"
-    )
+    return ErringExpertPolicy(mistakes) if mistakes else ExpertPolicy()
 
 
 def _contestant(name: str, run: RunFolder, recipe: Recipe) -> Callable[[], Policy]:

@@ -40,6 +40,7 @@ RecipeOption = Annotated[
 ]
 
 console = Console(soft_wrap=True)
+errors = Console(soft_wrap=True, stderr=True)
 _overrides: dict[str, str] = {}
 
 
@@ -136,7 +137,8 @@ def main(arguments: list[str] | None = None) -> None:
         _overrides.update(overrides)
         app(rest)
     except* (AgentkdError, EnvError) as group:
-        console.print(f"[red]error:[/red] {_first(group)}", highlight=False, markup=True)
+        errors.print("[red]error:[/red]", end=" ")
+        errors.print(str(_first(group)), highlight=False, markup=False)
         sys.exit(2)
     except* KeyboardInterrupt:
         console.print("\nstopped; run the same command again to go on")
@@ -212,15 +214,15 @@ def _eval(path: Path, recipe: Recipe) -> None:
     table = Table(title=_world(recipe), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("policy")
     table.add_column("split")
-    for name in ("episodes", "success", "95 % CI", "mean steps", "invalid actions"):
-        table.add_column(name, justify="right")
+    for name in ("episodes", "success", "95 % CI", "steps", "invalid"):
+        table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         table.add_row(
             result.policy,
             result.split,
             f"{result.episodes}",
             f"{result.success_rate:.1%}",
-            f"{result.ci_low:.1%} to {result.ci_high:.1%}",
+            f"{100 * result.ci_low:.1f}-{100 * result.ci_high:.1f} %",
             f"{result.mean_steps:.1f}",
             f"{result.invalid_rate:.1%}",
         )

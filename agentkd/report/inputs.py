@@ -85,7 +85,7 @@ def read_inputs(run: RunFolder) -> Inputs:
         log=log,
         counts=counts,
         tokens=flat(tokens),
-        recipe=str(config.get("recipe") or about.get("recipe") or ""),
+        recipe=str(about.get("recipe") or _mapping(config.get("recipe")).get("name") or ""),
         sections=sections,
         manifest=manifest,
         gaps=gaps,

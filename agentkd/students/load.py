@@ -34,6 +34,9 @@ def load_student(name: str) -> Student:
 
     Raises `StudentNotFoundError`, naming what was tried, if there is no such model.
     """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     if name == "tiny":
         return _load(name, str(BASE))
     if name == "smollm2":

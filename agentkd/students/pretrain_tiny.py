@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import torch
 from agentkd_envs import make_env
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agentkd.episode import run_episode
 from agentkd.policies.mistakes import ErringExpertPolicy
 from agentkd.prompts import action_format
 from agentkd.students.load import device_of_this_machine
-from agentkd.students.random_play import class_names, transcripts
+from agentkd.students.random_play import Transcript, class_names, transcripts
 from agentkd.students.tiny import BASE, build_model, build_tokenizer
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ WINDOW = 512
 def tokenizer_texts() -> Iterator[str]:
     """Texts that the tokenizer learns its phrases and names from."""
     for transcript in transcripts(0, TOKENIZER_TRANSCRIPTS):
-        for message in transcript:
+        for message in transcript.messages:
             yield message.content
     for number in range(1, 10):
         for name in class_names():
@@ -70,25 +71,39 @@ def batches(
     """
     random, first = Random(seed), TOKENIZER_TRANSCRIPTS
     while True:
-        texts = [
-            "".join(f"<|{message.role}|>{message.content}<|end|>" for message in transcript)
-            for transcript in transcripts(first, WINDOW)
-        ]
+        rows = sorted(
+            (_labelled(transcript, tokenizer) for transcript in transcripts(first, WINDOW)),
+            key=lambda row: len(row[0]),
+        )
         first += WINDOW
-        rows = sorted(tokenizer(texts, add_special_tokens=False)["input_ids"], key=len)
-        groups: list[list[list[int]]] = [[]]
-        for row in rows:
-            if groups[-1] and (len(groups[-1]) + 1) * len(row) > tokens_per_batch:
+        groups: list[list[tuple[list[int], list[int]]]] = [[]]
+        for pair in rows:
+            if groups[-1] and (len(groups[-1]) + 1) * len(pair[0]) > tokens_per_batch:
                 groups.append([])
-            groups[-1].append(row)
+            groups[-1].append(pair)
         random.shuffle(groups)
         for group in groups:
-            width = max(map(len, group))
+            width = max(len(row) for row, _ in group)
             ids = torch.zeros(len(group), width, dtype=torch.long)
             labels = torch.full((len(group), width), -100)
-            for index, row in enumerate(group):
-                ids[index, : len(row)] = labels[index, : len(row)] = torch.tensor(row)
+            for index, (row, trained) in enumerate(group):
+                ids[index, : len(row)] = torch.tensor(row)
+                labels[index, : len(row)] = torch.tensor(trained)
             yield ids, labels
+
+
+def _labelled(
+    transcript: Transcript, tokenizer: "PreTrainedTokenizerFast"
+) -> tuple[list[int], list[int]]:
+    texts = [f"<|{message.role}|>{message.content}<|end|>" for message in transcript.messages]
+    ids: list[int] = []
+    labels: list[int] = []
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    for message, tokens in zip(transcript.messages, encoded, strict=True):
+        ids += tokens
+        is_trained = message.role == "assistant" or not transcript.has_exchanged_names
+        labels += tokens if is_trained else [-100] * len(tokens)
+    return ids, labels
 
 
 def main() -> None:
@@ -99,15 +114,22 @@ def main() -> None:
     parser.add_argument("--tokens-per-batch", type=int, default=3072)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--go-on-from", type=Path, help="a base that is trained further")
     options = parser.parse_args()
 
-    tokenizer = build_tokenizer(tokenizer_texts(), class_names(), vocabulary=2304)
+    tokenizer: Any
+    if options.go_on_from:
+        tokenizer = AutoTokenizer.from_pretrained(options.go_on_from)
+    else:
+        tokenizer = build_tokenizer(tokenizer_texts(), class_names(), vocabulary=2304)
     tokenizer.save_pretrained(options.out)
     print(f"tokenizer: {len(tokenizer):,} tokens", flush=True)
     device = device_of_this_machine()
     model: Any = build_model(tokenizer, options.seed)
+    if options.go_on_from:
+        model = AutoModelForCausalLM.from_pretrained(options.go_on_from, dtype=torch.float32)
     model.to(device).train()
-    forward = torch.compile(model, dynamic=True)
+    forward: Any = torch.compile(model, dynamic=True)  # type: ignore[no-untyped-call]
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
@@ -139,7 +161,7 @@ def main() -> None:
             )
         if step % 1000 == 999:
             model.save_pretrained(options.out)
-    model.save_pretrained(options.out)
+    model.to(torch.bfloat16).save_pretrained(options.out)
 
 
 if __name__ == "__main__":

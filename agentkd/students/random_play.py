@@ -82,7 +82,15 @@ class _Memory:
             self.here, self.place = [], names[0]
 
 
-def random_play(seed: int) -> list[Message]:
+@dataclass(frozen=True)
+class Transcript:
+    """One episode of random play."""
+
+    messages: list[Message]
+    has_exchanged_names: bool
+
+
+def random_play(seed: int) -> Transcript:
     """One transcript; the same seed gives the same transcript."""
     random = Random(seed)
     preset, steps = ("full", 24) if random.random() < 0.2 else ("small", 40)
@@ -103,11 +111,11 @@ def random_play(seed: int) -> list[Message]:
         if response.won:
             break
     if random.random() < EXCHANGED_NAMES:
-        return _with_exchanged_names(messages, random)
-    return messages
+        return Transcript(_with_exchanged_names(messages, random), True)
+    return Transcript(messages, False)
 
 
-def transcripts(first: int, count: int) -> Iterator[list[Message]]:
+def transcripts(first: int, count: int) -> Iterator[Transcript]:
     """Stream `count` transcripts from seed `first` on."""
     for seed in range(first, first + count):
         yield random_play(seed)

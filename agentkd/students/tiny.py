@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -80,8 +80,8 @@ def build_model(
     """Make the model with random weights.
 
     The embedding of a numbered name begins as the sum of one vector for its class and one for its
-    number, and that of the class alone as the class vector, so that what is learnt of one name holds
-    for the others from the start.
+    number, and that of the class alone as the class vector, so that what is learnt of one name
+    holds for the others from the start.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -102,7 +102,7 @@ def build_model(
     )
     torch.manual_seed(seed)
     model = LlamaForCausalLM(config)
-    weights = model.get_input_embeddings().weight
+    weights: Any = model.get_input_embeddings().weight
     parts: dict[str, torch.Tensor] = {}
 
     def part(name: str) -> torch.Tensor:

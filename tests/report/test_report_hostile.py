@@ -69,7 +69,7 @@ def poison_files(run: RunFolder, payload: str) -> None:
     write_json(
         run.config,
         {
-            "recipe": payload,
+            "recipe": {"name": payload},
             "stages": {
                 "eval": {
                     "env": {"name": payload, "options": {"preset": payload, payload: payload}},

@@ -129,7 +129,7 @@ def main() -> None:
     if options.go_on_from:
         model = AutoModelForCausalLM.from_pretrained(options.go_on_from, dtype=torch.float32)
     model.to(device).train()
-    forward: Any = torch.compile(model, dynamic=True)  # type: ignore[no-untyped-call]
+    forward: Any = torch.compile(model, dynamic=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )

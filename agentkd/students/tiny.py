@@ -112,7 +112,7 @@ def build_model(
 
     with torch.no_grad():
         for token in range(len(tokenizer)):
-            name = _NAME.fullmatch(tokenizer.decode([token]))
+            name = _NAME.fullmatch(str(tokenizer.decode([token])))
             if name:
                 kind, number = name.groups()
                 weights[token] = part(kind) + part(number) if number else part(kind)

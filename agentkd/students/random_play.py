@@ -7,7 +7,9 @@ transcripts worth reading for a model that starts from nothing:
   episode (every mug is called a sofa), so that nothing can be guessed from experience and the names
   must be looked up in the text.
 - Before some actions the agent asks itself something that the text so far answers: whether a kind
-  of thing is here, where one was seen, what stands behind a name in the listing.
+  of thing is here, where one was seen, what stands behind a name in the listing. The kinds are
+  drawn at random, and the answers decide nothing. Some of its walks lead to the next place in the
+  listing, and it says so.
 
 Nothing here has seen an expert: no action, no thought and no plan of one.
 """
@@ -30,6 +32,8 @@ EXCHANGED_NAMES = 0.5
 """Share of the episodes with exchanged class names."""
 QUESTIONS = 0.6
 """Share of the actions before which the agent asks itself something."""
+ONWARD = 0.35
+"""Share of the walks that lead to the next place in the listing."""
 IMPOSSIBLE_ACTIONS = 0.06
 """Share of the actions that name things at random, so that most do nothing."""
 
@@ -62,6 +66,14 @@ class _Memory:
     place: str = ""
     seen: dict[str, str] = field(default_factory=dict)
     """Thing to the receptacle where it was last seen or put."""
+
+    @property
+    def next_place(self) -> str:
+        """The place behind the present one in the listing, empty if there is none."""
+        if self.place not in self.listing:
+            return ""
+        following = self.listing.index(self.place) + 1
+        return self.listing[following] if following < len(self.listing) else ""
 
     def read(self, action: str, observation: str) -> None:
         """Take in what an action led to."""
@@ -100,8 +112,8 @@ def random_play(seed: int) -> Transcript:
     messages = [Message("user", introduction)]
     for _ in range(random.randint(steps // 4, steps)):
         action = _random_action(engine.admissible(), memory, random)
-        asked = _question(memory, random) if random.random() < QUESTIONS else ""
-        thought = f"Thought: {asked}\n" if asked else ""
+        said = _thought(action, memory, random) if random.random() < QUESTIONS else ""
+        thought = f"Thought: {said}\n" if said else ""
         response = engine.step(action)
         memory.read(action, response.text)
         messages += [
@@ -130,9 +142,22 @@ def _random_action(admissible: list[str], memory: _Memory, random: Random) -> st
         return verb.format(random.choice(things), random.choice(memory.listing))
     if manipulations and chance < 0.5:
         return random.choice(manipulations)
+    onward = f"go to {memory.next_place}"
+    if memory.next_place and random.random() < ONWARD and onward in admissible:
+        return onward
     moves = [action for action in admissible if action.startswith("go to")]
     others = [action for action in admissible if action != "help"]
     return random.choice(moves if moves and chance < 0.95 else others)
+
+
+def _thought(action: str, memory: _Memory, random: Random) -> str:
+    if action != f"go to {memory.next_place}":
+        return _question(memory, random)
+    present = {_kind(name) for name in memory.here}
+    absent = [_kind(name) for name in memory.seen if _kind(name) not in present]
+    absent += [name for name in random.sample(class_names(), 2) if name not in present]
+    asked = f"Any {random.choice(absent)}? No. " if absent and random.random() < 0.7 else ""
+    return f"{asked}Next: {memory.next_place}."
 
 
 def _question(memory: _Memory, random: Random) -> str:

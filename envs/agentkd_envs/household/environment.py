@@ -21,7 +21,7 @@ from agentkd_envs.household.expert import HouseholdExpert
 from agentkd_envs.household.game import Game
 from agentkd_envs.household.generator import GENERATOR_VERSION, PRESETS, build_game
 from agentkd_envs.household.pddl import parse_game
-from agentkd_envs.household.search_order import SearchOrder, plausible_first
+from agentkd_envs.household.search_order import SEARCH_ORDERS, SearchOrder
 from agentkd_envs.household.tasks import (
     SPLITS,
     generated_task,
@@ -63,16 +63,22 @@ class HouseholdEnv:
         kinds: Sequence[str] | None = None,
         dialect: str = "move",
         data: str | Path | None = None,
+        search: str | None = None,
     ) -> None:
         """Choose what tasks there are.
 
         `preset` is `full` or `small`; `kinds` are of `pick light clean heat cool two` or the full
         names; `dialect` is `move` or `put`; `data` is a folder with ALFWorld's games, for which
-        preset and dialect do not count. Raises `UnknownNameError` for any other value.
+        preset and dialect do not count. `search` is the expert's search order, `plausible_first` or
+        `as_listed`; the default is `as_listed` in small rooms, which are searched quickly anyway.
+        Raises `UnknownNameError` for any other value.
         """
         if preset not in PRESETS:
             raise UnknownNameError("household preset", preset, PRESETS)
+        if search is not None and search not in SEARCH_ORDERS:
+            raise UnknownNameError("household search order", search, SEARCH_ORDERS)
         self.preset = preset
+        self.search = search or ("as_listed" if preset == "small" else "plausible_first")
         self.kinds = resolve_kinds(kinds)
         self.dialect = dialect_named(dialect)
         self.data = DataFolder(Path(data), self.kinds) if data is not None else None
@@ -169,9 +175,10 @@ class HouseholdEnv:
         """Release the game; calling it twice is fine."""
         self._engine = None
 
-    def expert(self, search_order: SearchOrder = plausible_first) -> HouseholdExpert:
+    def expert(self, search_order: SearchOrder | None = None) -> HouseholdExpert:
         """Return a fresh expert for the current episode; it sees only the agent's text."""
-        return HouseholdExpert(self._live().world.dialect, search_order)
+        order = search_order or SEARCH_ORDERS[self.search]
+        return HouseholdExpert(self._live().world.dialect, order)
 
     def _live(self) -> Engine:
         if self._engine is None:

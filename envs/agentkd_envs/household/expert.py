@@ -89,7 +89,7 @@ class HouseholdExpert:
             return self._put_away(held)
         if not held:
             done = "One is done. " if self._destination_count() else ""
-            return self._fetch(f"{done}Find {goal.thing}.", goal.thing)
+            return self._fetch(done, goal.thing)
         if goal.lamp:
             return self._light(held)
         verb = TREATMENTS.get(goal.kind)
@@ -99,19 +99,19 @@ class HouseholdExpert:
 
     # Finding.
 
-    def _fetch(self, subgoal: str, kind: str) -> Move:
+    def _fetch(self, context: str, kind: str) -> Move:
         belief = self.belief
         spots = {t: r for t, r in belief.where_is(kind).items() if not self._is_done(r)}
         for thing, receptacle in spots.items():
             if receptacle in belief.here and not belief.is_closed(receptacle):
-                return Move(f"{subgoal} {thing} is here.", f"take {thing} from {receptacle}")
+                return Move(f"{context}Any {kind}? {thing}.", f"take {thing} from {receptacle}")
         for thing, receptacle in spots.items():
             if receptacle in belief.here:
-                return Move(f"{subgoal} {receptacle} is closed.", f"open {receptacle}")
-            return Move(f"{subgoal} {thing} is at {receptacle}.", f"go to {receptacle}")
-        return self._search(subgoal, kind)
+                return Move(f"{context}Find {kind}. {receptacle} is closed.", f"open {receptacle}")
+            return _return_to(context, kind, thing, receptacle)
+        return self._search(context, kind)
 
-    def _search(self, subgoal: str, kind: str) -> Move:
+    def _search(self, context: str, kind: str) -> Move:
         belief = self.belief
         order = self._order(kind)
         unseen = [name for name in order if name not in belief.contents]
@@ -121,13 +121,13 @@ class HouseholdExpert:
             for name in unseen:
                 belief.contents.pop(name, None)
         if not unseen:
-            return Move(subgoal, "look")
+            return Move(f"{context}Find {kind}.", "look")
         plausible = plausible_kinds(kind)
         for name in unseen:
             if name in belief.here and (name is unseen[0] or kind_of(name) in plausible):
-                return self._look_into(subgoal, name)
-        found = " Not here." if belief.described else ""
-        return Move(f"{subgoal}{found} Next: {unseen[0]}.", f"go to {unseen[0]}")
+                return self._look_into(f"{context}Find {kind}.", name)
+        asked = f"Any {kind}? No." if belief.described else f"Find {kind}."
+        return Move(f"{context}{asked} Next: {unseen[0]}.", f"go to {unseen[0]}")
 
     def _look_into(self, subgoal: str, receptacle: str) -> Move:
         if self.belief.is_closed(receptacle):
@@ -143,14 +143,14 @@ class HouseholdExpert:
 
     def _light(self, held: str) -> Move:
         belief, lamp_kind = self.belief, self.belief.goal.lamp
+        context = f"Have {held}. "
         lamps = belief.where_is(lamp_kind)
         for lamp, receptacle in lamps.items():
             if receptacle in belief.here:
-                return Move(f"Have {held}. {lamp} is here.", f"use {lamp}")
-        subgoal = f"Have {held}. Find {lamp_kind}."
+                return Move(f"{context}Any {lamp_kind}? {lamp}.", f"use {lamp}")
         for lamp, receptacle in lamps.items():
-            return Move(f"{subgoal} {lamp} is at {receptacle}.", f"go to {receptacle}")
-        return self._search(subgoal, lamp_kind)
+            return _return_to(context, lamp_kind, lamp, receptacle)
+        return self._search(context, lamp_kind)
 
     def _treat(self, held: str, verb: str) -> Move:
         device = self._nearest(DEVICES[verb])
@@ -215,3 +215,7 @@ class HouseholdExpert:
     def _is_done(self, receptacle: str) -> bool:
         """Return whether wanted objects in a receptacle must stay there."""
         return self._destination_count() > 0 and receptacle == self._destination()
+
+
+def _return_to(context: str, kind: str, thing: str, receptacle: str) -> Move:
+    return Move(f"{context}Where is {kind}? {thing} at {receptacle}.", f"go to {receptacle}")

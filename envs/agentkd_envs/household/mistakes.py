@@ -38,7 +38,7 @@ def _see_what_is_not_there(belief: Belief, dialect: Dialect, random: Random) -> 
     names = [f"{belief.goal.thing} {number + 1}" for number in range(_MOST_COPIES)]
     thing = random.choice([name for name in names if name not in present] or names)
     where = random.choice(sorted(belief.here))
-    return Move(f"{_subgoal(belief)} {thing} is here.", f"take {thing} from {where}")
+    return Move(f"Any {belief.goal.thing}? {thing}.", f"take {thing} from {where}")
 
 
 def _wander(belief: Belief, dialect: Dialect, random: Random) -> Move:
@@ -69,7 +69,7 @@ def _place_too_early(belief: Belief, dialect: Dialect, random: Random) -> Move:
 def _use_too_early(belief: Belief, dialect: Dialect, random: Random) -> Move:
     if belief.goal.lamp:
         lamp = f"{belief.goal.lamp} 1"
-        return Move(f"{_subgoal(belief)} {lamp} is here.", f"use {lamp}")
+        return Move(f"{_subgoal(belief)} Any {belief.goal.lamp}? {lamp}.", f"use {lamp}")
     verb = TREATMENTS.get(belief.goal.kind)
     if verb is None:
         return _wander(belief, dialect, random)

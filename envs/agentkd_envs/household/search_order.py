@@ -46,3 +46,15 @@ def plausible_first(thing: str, listing: Sequence[str]) -> list[str]:
         return 1 if kind in openable else 0
 
     return sorted(listing, key=rank)
+
+
+def as_listed(thing: str, listing: Sequence[str]) -> list[str]:
+    """Every place in the order of the room's listing, plausible or not: for small rooms."""
+    return list(listing)
+
+
+SEARCH_ORDERS: dict[str, SearchOrder] = {
+    "plausible_first": plausible_first,
+    "as_listed": as_listed,
+}
+"""Search orders by name, as the environment's option `search` takes them."""

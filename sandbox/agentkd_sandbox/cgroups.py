@@ -18,19 +18,28 @@ log = logging.getLogger(__name__)
 ROOT = Path("/sys/fs/cgroup")
 
 
+def memory_bytes(limits: Limits, sessions: int) -> int:
+    """Room for a few sessions at their limit and the rest at ordinary size."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    wanted = 768 * MIB + limits.memory_bytes * min(sessions, 3) + 8 * MIB * sessions
+    return max(limits.memory_bytes + 512 * MIB, min(wanted, physical * 3 // 4))
+
+
+def pids(limits: Limits, sessions: int) -> int:
+    """Tasks of a whole guest."""
+    return 64 + sessions * (limits.processes + 8)
+
+
 def create(limits: Limits, sessions: int) -> list[str]:
     """Make the groups for one guest; the guest's launcher joins them and removes them at its end."""
     name = f"agentkd-{os.getpid()}-{secrets.token_hex(4)}"
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    wanted = 768 * MIB + limits.memory_bytes * min(sessions, 3) + 8 * MIB * sessions
-    memory = str(max(limits.memory_bytes + 512 * MIB, min(wanted, physical * 3 // 4)))
-    pids = str(64 + sessions * (limits.processes + 8))
+    memory, tasks = str(memory_bytes(limits, sessions)), str(pids(limits, sessions))
     if (ROOT / "cgroup.controllers").exists():
-        groups = {ROOT / name: {"memory.max": memory, "memory.swap.max": "0", "pids.max": pids}}
+        groups = {ROOT / name: {"memory.max": memory, "memory.swap.max": "0", "pids.max": tasks}}
     else:
         groups = {
             ROOT / "memory" / name: {"memory.limit_in_bytes": memory},
-            ROOT / "pids" / name: {"pids.max": pids},
+            ROOT / "pids" / name: {"pids.max": tasks},
         }
     made = []
     for path, settings in groups.items():

@@ -139,13 +139,15 @@ class _Plan:
             binds.append((prefix, prefix))
         binds += [(x, x) for x in ("/etc/ld.so.cache", "/etc/alternatives") if os.path.exists(x)]
         self.scratch = ""
+        self.kernel_uid = secrets.choice(KERNEL_UIDS)
         self.cgroups: list[str] = []
         site = [SITE] if packages else []
         if tier == "landlock":
             site = sorted({str(path.parent) for path, _ in packages})
             self.scratch = tempfile.mkdtemp(prefix=f"agentkd-sandbox-{os.getpid()}-")
-            if backend.run_as is not None:
-                os.chown(self.scratch, backend.run_as, backend.run_as)
+            owner = self.kernel_uid if self.is_root else backend.run_as
+            if owner is not None:
+                os.chown(self.scratch, owner, owner)
         else:
             binds += [(str(path), target) for path, target in packages]
         if self.is_root and tier == "ns":
@@ -157,7 +159,7 @@ class _Plan:
             "is_jailed": tier == "ns",
             "binds": binds,
             "cgroups": self.cgroups,
-            "kernel_uid": secrets.choice(KERNEL_UIDS),
+            "kernel_uid": self.kernel_uid,
             "python": [self.python, "-s", "-S", "-B"],
             "path": site,
             "preload": profile.preload,
@@ -192,14 +194,12 @@ class _Plan:
         if program is None:
             raise InfrastructureError("bwrap is not installed (apt-get install bubblewrap)")
         command = [program, "--unshare-all", "--uid", "0", "--gid", "0", "--cap-add", "ALL"]
-        command += ["--die-with-parent"] if self.backend.run_as is None else []
         for source, target in self.binds:
             if os.path.islink(source):
                 command += ["--symlink", os.readlink(source), target]
             else:
                 command += ["--ro-bind", source, target]
-        for folder in ("/tmp", "/box", "/dev/shm"):
-            command += ["--dir", folder] if folder != "/dev/shm" else []
+        command += ["--dir", "/tmp", "--dir", "/box"]
         return [*command, "--dev", "/dev", "--proc", "/proc", "--remount-ro", "/", "--"]
 
     def clean(self) -> None:

@@ -168,8 +168,8 @@ DENIED = {
     "lsm_get_self_attr": (459, 459), "lsm_set_self_attr": (460, 460),
     "lsm_list_modules": (461, 461),
 }  # fmt: skip
-# Without a pid namespace of its own an episode may not fork (it would outlive the session) and may
-# signal only itself.
+# With neither a pid namespace nor a uid of its own (Landlock) an episode may not fork, as the child
+# would outlive the session, and may signal only itself.
 DENIED_WITHOUT_NAMESPACES = {
     "fork": (57, -1), "vfork": (58, -1), "kill": (62, 129), "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
@@ -190,12 +190,12 @@ class SyscallFilter:
     asks it to branch. All other namespace flags are refused.
     """
 
-    def __init__(self, has_namespaces: bool) -> None:
+    def __init__(self, tier: str) -> None:
         if MACHINE not in TABLE:
             raise SystemExit("no system call table for %s" % MACHINE)
         self.column, self.audit_arch = TABLE[MACHINE]
         self.code: list[tuple[int, int, int, int]] = []
-        self._assemble(has_namespaces)
+        self._assemble(tier)
         raw = b"".join(struct.pack("=HBBI", *step) for step in self.code)
         self.buffer = ctypes.create_string_buffer(raw, len(raw))
         self.marks = {
@@ -220,7 +220,7 @@ class SyscallFilter:
         check(loaded, "seccomp")
         ctypes.memset(self.buffer, 0, len(self.buffer))
 
-    def _assemble(self, has_namespaces: bool) -> None:
+    def _assemble(self, tier: str) -> None:
         load, equal, at_least, any_bit, ret = 0x20, 0x15, 0x35, 0x45, 0x06
         allow, kill = 0x7FFF0000, 0x80000000
         eperm, enosys = 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
@@ -243,14 +243,20 @@ class SyscallFilter:
         add(equal, number(ARGUMENT_CHECKED, "clone3"), 0, 1)
         add(ret, enosys)  # its flags are behind a pointer; libc falls back to clone
         denied = dict(DENIED)
-        if not has_namespaces:
+        if tier == "landlock":
             denied.update(DENIED_WITHOUT_NAMESPACES)
         for name in denied:
             if number(denied, name) >= 0:
                 add(equal, number(denied, name), 0, 1)
                 add(ret, eperm)
         clone = number(ARGUMENT_CHECKED, "clone")
-        if has_namespaces:
+        if tier == "uid":
+            add(equal, clone, 0, 4)
+            add(load, arg0_at)
+            add(any_bit, ANY_NEW, 0, 1)
+            add(ret, eperm)
+            add(ret, allow)
+        elif tier == "ns":
             add(equal, clone, 0, 10)
             add(load, arg0_at)
             add(any_bit, ANY_NEW, 1, 0)
@@ -370,14 +376,18 @@ def enter_jail(config: Json) -> None:
     mount(None, "/", None, MS_REC | MS_PRIVATE)
     build_root(config["binds"], is_root=uid == 0)
     if uid == 0:
-        # Never keep the host's uid 0: become an id that nobody uses, root of nothing but our own.
         nobody = config["kernel_uid"]
-        os.setgroups([])
-        os.setresgid(nobody, nobody, nobody)
-        os.setresuid(nobody, nobody, nobody)
+        become(nobody)
         prctl(PR_SET_DUMPABLE, 1)
         enter_namespaces(nobody, nobody)
         mount("proc", "/proc", "proc", PROC_FLAGS)
+
+
+def become(uid: int) -> None:
+    """Never keep the host's uid 0: an id that nobody uses, root of nothing but its own."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
 
 
 def enter_namespaces(uid: int, gid: int) -> None:
@@ -462,6 +472,26 @@ def mount_episode_proc() -> None:
         mount("tmpfs", "/proc", "tmpfs", PROC_FLAGS | MS_RDONLY, "size=4k")
 
 
+def detached_proc() -> int:
+    """A /proc of `pid_for_children`'s namespace, mounted nowhere yet; -1 where that is refused.
+
+    The kernel grants it only where a full /proc is in sight, so it is made in the supervisor's own
+    mount namespace and then moved into a branch's, which has none.
+    """
+    fsopen, fsconfig, fsmount = 430, 431, 432
+    fd = libc.syscall(fsopen, b"proc", 1)
+    if fd < 0:
+        return -1
+    for key, value in ((b"hidepid", b"2"), (b"subset", b"pid")):
+        libc.syscall(fsconfig, fd, 1, key, value, 0)
+    if libc.syscall(fsconfig, fd, 6, None, None, 0) < 0:
+        os.close(fd)
+        return -1
+    mounted = int(libc.syscall(fsmount, fd, 1, PROC_FLAGS))  # same bits as MOUNT_ATTR_*
+    os.close(fd)
+    return mounted
+
+
 def restrict_with_landlock(read_only: list[str], writable: list[str]) -> None:
     """Confine this process to files below these paths, with no TCP and no foreign signals."""
     abi = libc.syscall(444, None, ctypes.c_size_t(0), 1)
@@ -510,6 +540,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
     class ToolError(RuntimeError):
         """A tool said no; the message is the host's."""
 
+    FinalAnswer.__module__ = ToolError.__module__ = "builtins"  # shown to the agent by bare name
     state = {"user": False, "frame": False, "late": "", "block": 0}
     lock = threading.RLock()
     order: list[list[int]] = []
@@ -890,7 +921,7 @@ def preload(config: Json) -> list[str]:
 def serve_forks(control: socket.socket, config: Json) -> None:
     """The fork server: fork an episode a message, kill on request, report every exit."""
     missing = preload(config)
-    syscalls = SyscallFilter(config["tier"] == "ns")
+    syscalls = SyscallFilter(config["tier"])
     my_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
     wake, wake_write = os.pipe()
     os.set_blocking(wake, False)
@@ -1086,10 +1117,11 @@ def isolate_branch(child: int, parent: int, options: str) -> Json:
         for file in files
         if file[4]
     }
+    setns(namespaces[child, "pid"], NEWPID)
+    proc = detached_proc()
     setns(namespaces[parent, "user"], NEWUSER)
     directory = os.open("/proc/%d" % child, os.O_RDONLY | os.O_DIRECTORY)
     write_id_maps(directory, EPISODE_UID, EPISODE_UID, EPISODE_GID)
-    setns(namespaces[child, "pid"], NEWPID)
     setns(namespaces[child, "mnt"], NEWNS)
     flags = os.O_RDONLY | os.O_DIRECTORY
     places = [place for place in ("/box", "/tmp", "/dev/shm") if os.path.isdir(place)]
@@ -1102,11 +1134,13 @@ def isolate_branch(child: int, parent: int, options: str) -> Json:
     for fd, path, file_flags, position, is_deleted in files:
         if is_deleted:
             path = "/tmp/.deleted-%d" % fd
+            file_flags &= ~os.O_TMPFILE
             copy = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             copy_data(deleted[fd], copy)
             os.close(copy)
         settled.append([fd, path, file_flags, position, is_deleted])
-    mount_episode_proc()
+    if proc < 0 or libc.syscall(429, proc, b"", -100, b"/proc", 4) < 0:  # move_mount
+        mount_episode_proc()
     return {"device": device, "cwd": working_directory, "files": settled}
 
 
@@ -1123,7 +1157,7 @@ def verify_confined(pid: int, device: int, channels: dict[int, int]) -> str:
         return "a background thread is running"
     if status["NoNewPrivs"] != ["1"] or status["Seccomp"] != ["2"]:
         return "the copy is not filtered"
-    if device and os.stat("/proc/%d/cwd" % pid).st_dev not in (
+    if os.stat("/proc/%d/cwd" % pid).st_dev not in (
         device,
         os.stat("/proc/%d/root/usr" % pid).st_dev,
     ):
@@ -1133,7 +1167,7 @@ def verify_confined(pid: int, device: int, channels: dict[int, int]) -> str:
         is_own = entry.st_ino == channels.get(fd)
         is_null = fd == 0 and stat.S_ISCHR(entry.st_mode)
         is_file = stat.S_ISREG(entry.st_mode) or stat.S_ISDIR(entry.st_mode)
-        if not (is_own or is_null or (is_file and (not device or entry.st_dev == device))):
+        if not (is_own or is_null or (is_file and entry.st_dev == device)):
             return "descriptor %d is shared" % fd
     for line in read_text("/proc/%d/maps" % pid).splitlines():
         fields = line.split(None, 5)
@@ -1275,7 +1309,7 @@ class Supervisor:
                 os.dup2(null, 1)
                 os.closerange(5, 4096)
                 argv = [*self.config["python"], "-c", BOOTSTRAP % (4, "fork_server_main(3, 4)")]
-                os.execv(argv[0], argv)
+                os.execvp(argv[0], argv)
             finally:
                 os._exit(98)
         theirs.close()
@@ -1283,13 +1317,19 @@ class Supervisor:
         config = json.dumps(self.config).encode()
         view = memoryview(b"%010d" % len(self.source) + self.source)
         tail = memoryview(b"%010d" % len(config) + config)
-        for part in (view, tail):
-            while part:
-                part = part[os.write(source_write, part) :]
+        try:
+            for part in (view, tail):
+                while part:
+                    part = part[os.write(source_write, part) :]
+            ready = ours.recv(1 << 16)
+        except OSError:
+            ready = b""
         os.close(source_write)
+        if not ready:
+            program = self.config["python"][0]
+            raise SystemExit("uid %d cannot start %s in the sandbox" % (os.geteuid(), program))
         self.fork_server, self.fork_server_pid = ours, pid
-        ready = json.loads(ours.recv(1 << 16) or b'{"missing": ["the fork server did not start"]}')
-        self.missing: list[str] = ready["missing"]
+        self.missing: list[str] = json.loads(ready)["missing"]
         try:
             self.base_rss = self.sample(proc_pid(pid))[1]
         except (OSError, ValueError):
@@ -1395,7 +1435,8 @@ class Supervisor:
         if episode.parent is not None and episode in episode.parent.branches:
             episode.parent.branches.remove(episode)
             if episode.stage != "live":
-                self.refuse_branches(episode.parent, "the copy ended before it was ready")
+                said = episode.err.text().strip().rpartition("\n")[2]
+                self.refuse_branches(episode.parent, "the copy ended before it was ready " + said)
         if episode.branch_deadline:
             self.refuse_branches(episode, "the episode ended")
         status = event.get("status")
@@ -1861,7 +1902,7 @@ class Supervisor:
         self.signal(parent, signal.SIGSTOP)
         try:
             reason = self.why_not_alone(parent)
-            reason = reason or verify_confined(parent.pid, 0, parent.channels)
+            reason = reason or self.why_parent_holds(parent)
             if len(proc_children(parent.pid)) != len(parent.branches):
                 reason = "the interpreter started other processes"
         except OSError as error:
@@ -1870,6 +1911,14 @@ class Supervisor:
             self.refuse_branches(parent, reason)
         else:
             self.send_json(parent.number, "B", {"ok": True})
+
+    def why_parent_holds(self, parent: Episode) -> str:
+        """The parent stays stopped while copies live; it must not hold their channels either."""
+        theirs = {inode for branch in parent.branches for inode in branch.channels.values()}
+        for name in os.listdir("/proc/%d/fd" % parent.pid):
+            if os.stat("/proc/%d/fd/%s" % (parent.pid, name)).st_ino in theirs:
+                return "the interpreter kept a copy's channel"
+        return ""
 
     def refuse_branches(self, parent: Episode, reason: str) -> None:
         if not parent.branch_deadline and not parent.branches:
@@ -2036,7 +2085,9 @@ def supervisor_main(read_fd: int, write_fd: int) -> None:
             mount("proc", "/proc", "proc", PROC_FLAGS)
         except OSError:
             pass  # masked in a container: /proc then shows the container's pids (see proc_pid)
-    else:
+    elif config["tier"] == "landlock" and os.geteuid() == 0:
+        become(config["kernel_uid"])
+    if config["tier"] != "ns":
         prctl(PR_SET_DUMPABLE, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Supervisor(host_read, host_write, config, __source__).serve()

@@ -112,11 +112,11 @@ def _ended(
     head: dict[str, Any], facts: Facts, limits: Limits, timeout_s: float
 ) -> tuple[Status, Limit | None, str]:
     why = facts.killed_for
-    if why in ("lost", "closed by host") or not head.get("started", True) or facts.exit_code == 99:
-        detail = head["err"].strip().splitlines()[-1:] if facts.exit_code == 99 else []
-        raise SandboxLost(
-            f"the interpreter ended without doing of its own: {why or 'could not start'} {detail}"
-        )
+    if why in ("lost", "closed by host"):
+        raise SandboxLost(f"the interpreter was ended from outside: {why}")
+    if not head["ready"]:  # it never got as far as the episode's code
+        detail = "".join(head["err"].strip().splitlines()[-1:])
+        raise SandboxLost(f"an interpreter could not be started: {detail or why or 'no reason'}")
     if why == "violation":
         return Status.VIOLATION, None, "The code wrote to the sandbox's control channel."
     if why in set(Limit):

@@ -46,6 +46,7 @@ OUT_QUEUE_HIGH = 8 << 20
 MAX_BRANCH_DEPTH = 24
 """Branches of branches: the kernel nests pid and user namespaces 32 deep."""
 BRANCH_TIMEOUT_S = 5.0
+START_TIMEOUT_S = 10.0
 BUSY_TICK_S, IDLE_TICK_S = 0.05, 0.25
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x02000000, 0x04000000, 0x08000000
@@ -722,12 +723,13 @@ def run_worker(channel: socket.socket, options: Json) -> None:
                 state["user"] = False
         except BaseException as error:  # the value, the error or the streams fight back
             state["user"] = False
+            kind = type(error)  # never `error` itself: its attributes may raise as well
+            name = cut(type.__getattribute__(kind, "__name__"), 200)
             result["ok"] = False
             result.setdefault("error", "ResultError")
-            result.setdefault("limit", "memory" if isinstance(error, MemoryError) else "")
+            result["limit"] = "memory" if issubclass(kind, MemoryError) else ""
             result["message"] = result["traceback"] = (
-                "the value, the exception or the streams raised %s while they were read"
-                % cut(type(error).__name__, 200)
+                "the value, the exception or the streams raised %s while they were read" % name
             )
         result["order"] = list(order)
         return result
@@ -808,6 +810,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
         drop_capabilities()
         return {"id": request["id"], "ok": True}
 
+    send("S", b"")  # confined, and no user code has run: what follows is the episode's doing
     while True:
         request, fds = receive()
         kind = request["op"]
@@ -1230,7 +1233,8 @@ class Episode:
             os.set_blocking(fd, False)
         self.out, self.err = Output(out, limits["output"]), Output(err, limits["output"])
         self.inbox, self.outbox = bytearray(), bytearray()
-        self.is_busy = self.is_answering = False
+        self.is_busy = self.is_answering = self.is_ready = False
+        self.soft_s = 0.0
         self.request = 0
         self.soft_at = self.hard_at = 0.0
         self.paused_s = 0.0  # time that was left when a tool call went to the host
@@ -1451,7 +1455,7 @@ class Supervisor:
                 "why": episode.killed_why,
                 "code": os.WEXITSTATUS(status) if exited else None,
                 "signal": os.WTERMSIG(status) if signaled else None,
-                "started": status != -1,
+                "ready": episode.is_ready,
                 "cpu": max(event.get("cpu", 0.0), episode.cpu),
                 "rss": max(event.get("rss", 0), episode.rss),
                 **self.facts(episode),
@@ -1554,6 +1558,13 @@ class Supervisor:
         episode.inbox += chunk
         while len(episode.inbox) >= 5 and not episode.killed_why:
             size, kind = struct.unpack_from(">IB", episode.inbox)
+            if kind == 83 and size == 0 and not episode.is_ready:
+                del episode.inbox[:5]
+                episode.is_ready = True
+                if episode.is_busy:  # the time it took to fork is not the block's
+                    episode.started_at = time.monotonic()
+                    episode.soft_at = episode.started_at + episode.soft_s
+                continue
             expected = kind in (82, 67) and (episode.is_busy or episode.stage == "settling")
             if size > FRAME_MAX or not expected or episode.is_answering:
                 episode.inbox.clear()
@@ -1638,7 +1649,10 @@ class Supervisor:
             soft_ms, request = struct.unpack_from(">IQ", payload)
             episode.started_at = now = time.monotonic()
             episode.is_busy, episode.request = True, request
-            episode.soft_at, episode.hard_at, episode.soft_why = now + soft_ms / 1000, 0.0, ""
+            episode.soft_s = soft_ms / 1000
+            episode.soft_at, episode.hard_at, episode.soft_why = now + episode.soft_s, 0.0, ""
+            if not episode.is_ready:
+                episode.soft_at += START_TIMEOUT_S
             episode.block_cpu = episode.cpu
             self.write_control(episode, payload[12:])
         elif kind == "A" and episode.is_answering:
@@ -1893,7 +1907,7 @@ class Supervisor:
         if reason or b'"ok": true' not in payload:
             self.refuse_branches(parent, reason or "the copy could not reopen its files")
             return
-        branch.stage = "live"
+        branch.stage, branch.is_ready = "live", True
         if parent.pending:
             self.next_branch(parent)
             return

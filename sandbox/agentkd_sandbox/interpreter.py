@@ -90,6 +90,7 @@ class Interpreter:
             if done:
                 return pending.result()
             if not self._calls:  # the clock stands still while a tool works
+                pending.cancel()
                 self.link.close()
                 raise SandboxLost("the sandbox supervisor stopped answering; the guest was ended")
 

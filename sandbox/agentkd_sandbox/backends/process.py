@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from agentkd_sandbox import cgroups
 from agentkd_sandbox.errors import BackendUnavailable, InfrastructureError, SandboxLost
+from agentkd_sandbox.guest import agent
 from agentkd_sandbox.guests import Guest, bootstrap
 from agentkd_sandbox.limits import Limits
 from agentkd_sandbox.link import Link
@@ -190,6 +191,8 @@ class _Plan:
         )
 
     def _bwrap(self) -> list[str]:
+        if self.is_root:  # root's processes are not counted against RLIMIT_NPROC
+            raise InfrastructureError("bwrap is for plain users; root makes its own namespaces")
         program = shutil.which("bwrap")
         if program is None:
             raise InfrastructureError("bwrap is not installed (apt-get install bubblewrap)")
@@ -200,13 +203,13 @@ class _Plan:
             else:
                 command += ["--ro-bind", source, target]
         command += ["--dir", "/tmp", "--dir", "/box"]
-        return [*command, "--dev", "/dev", "--proc", "/proc", "--remount-ro", "/", "--"]
+        return [*command, "--dev", "/dev", "--remount-ro", "/dev", "--proc", "/proc", "--remount-ro", "/", "--"]
 
     def clean(self) -> None:
         """Remove what is left on the host."""
         cgroups.remove(self.cgroups)
         if self.scratch:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            agent.remove(self.scratch)
 
 
 def python_prefix(python: str) -> str:

@@ -85,6 +85,8 @@ class Arena:
 
     async def run(self, attack: Attack) -> list[str]:
         """Run one attack and return everything that went wrong; empty means contained."""
+        if not self.applies(attack):
+            return []
         victim = await self._find_victim()
         before = await self._processes()
         failures: list[str] = []
@@ -119,6 +121,10 @@ class Arena:
         failures += self._check_host()
         failures += await self._check_processes(before)
         return failures
+
+    def applies(self, attack: Attack) -> bool:
+        """Whether the attack is one for this tier."""
+        return not attack.tiers or any(self.pool.tier.endswith(tier) for tier in attack.tiers)
 
     def _fill(self, code: str) -> str:
         port = self._listeners[0].getsockname()[1]

@@ -141,11 +141,20 @@ with open("big", "wb") as f:
 """, expect="limit (disk|file_size)", is_smoke=True),
     Attack("disk-many-files", """
 n = 0
-while True:
+while n < 500:
     with open(f"f{n}", "wb") as f:
         f.write(bytes(1 << 20))
     n += 1
-    if n > 200: escaped(n)
+escaped(n, "MiB")
+""", expect="limit disk", tiers=("-ns", "-uid", "-bwrap", "-runsc")),
+    Attack("disk-many-files-slowly", """
+n = 0
+while n < 500:
+    with open(f"f{n}", "wb") as f:
+        f.write(bytes(1 << 20))
+    n += 1
+    time.sleep(0.01)
+escaped(n, "MiB")
 """, expect="limit disk"),
     Attack("disk-inodes", """
 n = 0

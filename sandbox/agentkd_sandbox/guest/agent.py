@@ -466,6 +466,14 @@ def mount_scratch(options: str) -> int:
     return device
 
 
+def hide_terminals() -> None:
+    """A container's /dev has a pty multiplexer; an episode has no business with terminals."""
+    if os.path.isdir("/dev/pts"):
+        mount("tmpfs", "/dev/pts", "tmpfs", PROC_FLAGS | MS_RDONLY, "size=4k")
+        if os.path.exists("/dev/ptmx") and not os.path.islink("/dev/ptmx"):
+            mount("/dev/null", "/dev/ptmx", None, MS_BIND)
+
+
 def mount_episode_proc() -> None:
     try:
         mount("proc", "/proc", "proc", PROC_FLAGS, "hidepid=2,subset=pid")
@@ -870,6 +878,7 @@ def become_episode(fds: list[int], start: Json, key: memoryview, syscalls: Sysca
         mount_scratch("size=%d,mode=755,nr_inodes=%d" % (limits["disk"], limits["inodes"]))
         myself = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
         mount_episode_proc()
+        hide_terminals()
         unshare(NEWUSER)  # no rights over the fork server's namespaces; NPROC counts us alone
         write_id_maps(myself, EPISODE_UID, 0, 0)
         folder = "/box"
@@ -1474,7 +1483,7 @@ class Supervisor:
                     return
             os._exit(3)  # not containable: the host sees a lost guest, not a dirty one
         elif self.tier == "landlock":
-            remove_tree(episode.folder)
+            remove(episode.folder)
 
     def is_user_alive(self, uid: int) -> bool:
         for name in os.listdir("/proc"):
@@ -1625,7 +1634,7 @@ class Supervisor:
             for episode in list(self.episodes.values()):
                 self.signal(episode, signal.SIGKILL)
             time.sleep(0.05)
-            remove_tree(self.config["scratch"])
+            remove(self.config["scratch"])
         os._exit(0)
 
     def on_request(self, number: int, kind: str, payload: bytes) -> None:
@@ -1664,10 +1673,10 @@ class Supervisor:
             self.start_branches(episode, json.loads(payload)["ids"])
 
     def statistics(self) -> Json:
-        try:
+        if self.tier == "landlock":  # whose /proc is the host's
+            processes = 2 + len(proc_children(self.fork_server_pid))
+        else:
             processes = sum(name.isdigit() for name in os.listdir("/proc"))
-        except OSError:
-            processes = 0
         return {
             "episodes": len(self.episodes),
             "processes": processes,
@@ -2018,37 +2027,73 @@ def remove_user(uid: int, places: list[str]) -> None:
         for place in places:
             for entry in os.scandir(place) if os.path.isdir(place) else ():
                 if entry.stat(follow_symlinks=False).st_uid == uid:
-                    remove_tree(entry.path)
+                    remove(entry.path)
     finally:
         os._exit(0)
 
 
-def remove_tree(path: str) -> None:
-    import shutil
+def remove_tree(root: str) -> None:
+    """Remove a folder that an episode filled, however deep and whatever its modes: no recursion.
 
-    def retry(function: object, name: str, _: object) -> None:
+    A folder's folders are moved up to the root before it is removed, so the depth only shrinks.
+    """
+    moved = 0
+    todo = [root]
+    while todo:
+        folder = todo[-1]
         try:
-            os.chmod(os.path.dirname(name), 0o700)
-            os.chmod(name, 0o700, follow_symlinks=False)
-        except (OSError, NotImplementedError):
-            pass
+            os.chmod(folder, 0o700)
+            entries = list(os.scandir(folder))
+        except FileNotFoundError:
+            todo.pop()
+            continue
+        except OSError:
+            return
+        is_empty = True
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+            elif folder == root:
+                todo.append(entry.path)
+                is_empty = False
+            else:
+                moved += 1
+                os.chmod(entry.path, 0o700)
+                name = "%s/.removed-%d-%d" % (root, os.getpid(), moved)
+                os.rename(entry.path, name)
+                todo.insert(1, name)
+        if is_empty:
+            os.rmdir(folder)
+            todo.pop()
 
-    for _ in range(3):
+
+def remove(path: str) -> None:
+    try:
         if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path, onerror=retry)
+            remove_tree(path)
         elif os.path.lexists(path):
             os.unlink(path)
+    except OSError:
+        pass  # `gc` finds what is left
 
 
-def tree_is_over(path: str, size: int, count: int) -> bool:
+def tree_is_over(root: str, size: int, count: int) -> bool:
     """Whether a folder holds more than `size` bytes or `count` entries."""
-    for folder, _, names in os.walk(path):
-        count -= 1 + len(names)
-        for name in names:
-            try:
-                size -= os.lstat(os.path.join(folder, name)).st_blocks * 512
-            except OSError:
-                pass
+    todo = [root]
+    while todo:
+        try:
+            for entry in os.scandir(todo.pop()):
+                count -= 1
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
+                else:
+                    size -= entry.stat(follow_symlinks=False).st_blocks * 512
+        except FileNotFoundError:
+            continue
+        except PermissionError:
+            continue
+        except OSError:  # ENAMETOOLONG: nested beyond use
+            return True
         if size < 0 or count < 0:
             return True
     return False

@@ -65,12 +65,20 @@ class DockerBackend:
 
     async def probe(self) -> str:
         """Whether a daemon answers; raises BackendUnavailable with what to install if none does."""
-        await asyncio.to_thread(self._connect)
+        await asyncio.to_thread(self.connect)
         return "docker"
+
+    def version(self) -> str:
+        """The daemon and its parts, after `probe`."""
+        assert self._client is not None
+        version = self._client.version()
+        parts = [f"{x['Name']} {x['Version']}" for x in version.get("Components", [])]
+        info = self._client.info()
+        return f"docker: {', '.join(parts)}; runtimes {', '.join(info.get('Runtimes') or {})}"
 
     async def start(self, profile: Profile, limits: Limits, sessions: int) -> Guest:
         """Start a container in the best tier that works."""
-        client = await asyncio.to_thread(self._connect)
+        client = await asyncio.to_thread(self.connect)
         image = await asyncio.to_thread(self._find_image, client, profile)
         if self.runtime is not None:
             return await self._start(client, image, "uid", profile, limits, sessions)
@@ -89,7 +97,8 @@ class DockerBackend:
             return guest
         raise InfrastructureError("\n".join(refusals))
 
-    def _connect(self) -> DockerClient:
+    def connect(self) -> DockerClient:
+        """The SDK client; raises BackendUnavailable with what to install."""
         if self._client is not None:
             return self._client
         try:

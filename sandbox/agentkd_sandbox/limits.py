@@ -66,7 +66,7 @@ class Limits:
             "file": self.file_bytes,
             "files": self.open_files,
             "processes": self.processes,
-            "cpu": max(1, int(self.cpu_s + 0.999)),
+            "cpu": self.cpu_s,
             "block_cpu": self.block_cpu_s,
             "disk": self.disk_bytes,
             "inodes": self.inodes,

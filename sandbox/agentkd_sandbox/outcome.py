@@ -122,8 +122,8 @@ def _ended(
     if why in set(Limit):
         limit = Limit(why)
         return Status.LIMIT, limit, f"{describe(limit, limits, timeout_s)} {FRESH}"
-    if facts.signal == signal.SIGKILL and why == "":
-        is_cpu = facts.cpu_s >= limits.cpu_s - 1
+    if facts.signal in (signal.SIGKILL, signal.SIGXCPU) and why == "":
+        is_cpu = facts.signal == signal.SIGXCPU or facts.cpu_s >= limits.cpu_s
         limit = Limit.CPU if is_cpu else Limit.MEMORY  # RLIMIT_CPU, or the kernel's OOM killer
         return Status.LIMIT, limit, f"{describe(limit, limits, timeout_s)} {FRESH}"
     if facts.exit_code is not None:

@@ -149,13 +149,13 @@ class SandboxPool:
         self._holders[session] = guest
         return session
 
-    async def replace(self, session: Session) -> Interpreter:
+    async def replace(self, session: Session, limits: Limits) -> Interpreter:
         """A fresh interpreter for a session whose own has died (see `session.Host`)."""
         guest = self._holders[session]
         if guest.link.is_open:
-            return Interpreter.start(guest.link, session.limits)
+            return Interpreter.start(guest.link, limits)
         guest.live -= 1
-        guest, interpreter = await self._take(session.limits)
+        guest, interpreter = await self._take(limits)
         self._holders[session] = guest
         return interpreter
 

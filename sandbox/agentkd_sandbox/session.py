@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 from collections.abc import Awaitable, Iterator
 from types import TracebackType
 from typing import Any, Protocol
@@ -25,7 +26,7 @@ PUT_CHUNK_BYTES = 512 * 1024
 class Host(Protocol):
     """What a session needs from its pool."""
 
-    async def replace(self, session: Session) -> Interpreter:
+    async def replace(self, session: Session, limits: Limits) -> Interpreter:
         """A fresh interpreter for a session whose own has died."""
 
     def release(self, session: Session, roots: list[Interpreter]) -> Awaitable[None]:
@@ -215,7 +216,8 @@ class Session:
         for root in roots:
             root.kill()
             await root.wait_closed()
-        self._interpreter = await self._host.replace(self)
+        left = dataclasses.replace(self.limits, cpu_s=self.limits.cpu_s - self._cpu_used_s)
+        self._interpreter = await self._host.replace(self, left)
         return True
 
     async def _end(self, why: str) -> None:

@@ -30,6 +30,6 @@ async def test_attack_is_contained(arena: Arena, attack: Attack) -> None:
     assert await arena.run(attack) == []
 
 
-def test_table_is_large_and_unique() -> None:
+async def test_table_is_large_and_unique() -> None:
     assert len(ATTACKS) >= 100
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)

@@ -79,10 +79,24 @@ async def test_a_copy_that_dies_leaves_the_others(pool: SandboxPool) -> None:
 
 async def test_a_kill_everywhere_attack_stays_in_its_copy(pool: SandboxPool) -> None:
     async with pool.session() as session:
-        await session.run("import os, signal")
+        await session.run("import os, signal; signal.signal(signal.SIGTERM, signal.SIG_DFL)")
         evil, good = await session.fork(2)
         await evil.run("for n in range(-1, 50):\n  try: os.kill(n, 9)\n  except OSError: pass")
+        await evil.run("os.kill(0, 15); os.killpg(os.getpgid(0), 9)")
         assert (await good.run("1 + 1")).value == "2"
+        await evil.close()
+        await session.adopt(good)
+        assert (await session.run("2 + 2")).value == "4"
+
+
+async def test_copies_cannot_talk_over_sockets(process_pool: SandboxPool) -> None:
+    async with process_pool.session() as session:
+        await session.run("import socket")
+        for copy in await session.fork(2):
+            result = await copy.run("a, b = socket.socketpair(type=socket.SOCK_DGRAM)")
+            assert result.error == "PermissionError"
+            result = await copy.run("a, b = socket.socketpair(); a.bind('\\0name')")
+            assert result.error == "PermissionError"
 
 
 REFUSED = {

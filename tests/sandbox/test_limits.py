@@ -107,6 +107,6 @@ async def test_missing_package_is_an_error_of_the_code(pool: SandboxPool) -> Non
 
 
 @pytest.mark.parametrize("field", ["timeout_s", "memory_bytes", "processes"])
-def test_limits_must_be_positive(field: str) -> None:
+async def test_limits_must_be_positive(field: str) -> None:
     with pytest.raises(UsageError, match=field):
         Limits(**{field: 0})

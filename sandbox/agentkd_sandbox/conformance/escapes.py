@@ -169,15 +169,23 @@ for target in ("\\0@ABSTRACT@", "/var/run/docker.sock"):
     try:
         a.connect(target); escaped("reconnected a socketpair")
     except OSError: pass
-a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-for target in ("\\0@ABSTRACT@", "/run/systemd/journal/socket", "/dev/log"):
     try:
-        a.connect(target); escaped("reconnected a datagram socketpair to", target)
-    except OSError: pass
-    try:
-        a.sendto(b"x", target); escaped("sent to", target)
+        a.bind("\\0mine"); escaped("bound a socketpair")
     except OSError: pass
 """),
+    Attack("net-datagram-pair", """
+for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC):
+    try:
+        a, b = socket.socketpair(socket.AF_UNIX, kind); escaped("a datagram pair")
+    except OSError: continue
+    for target in ("\\0@ABSTRACT@", "/run/systemd/journal/socket", "/dev/log"):
+        try:
+            a.sendto(b"x", target); escaped("sent to", target)
+        except OSError: pass
+        try:
+            a.sendmsg([b"x"], [], 0, target); escaped("sent to", target)
+        except OSError: pass
+""", is_smoke=True),
     Attack("net-interfaces", """
 try:
     names = [x for x in os.listdir("/sys/class/net") if x != "lo"]

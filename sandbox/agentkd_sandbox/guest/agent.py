@@ -163,6 +163,9 @@ DENIED = {
     "mq_open": (240, 180), "memfd_create": (319, 279), "memfd_secret": (447, 447),
     "migrate_pages": (256, 238), "move_pages": (279, 239), "mbind": (237, 235),
     "set_mempolicy": (238, 237), "set_mempolicy_home_node": (450, 450),
+    # sockets: a pair is all that asyncio and multiprocessing need; nothing may be addressed
+    "bind": (49, 200), "connect": (42, 203), "listen": (50, 201), "accept": (43, 202),
+    "accept4": (288, 242),
     # its own confinement
     "seccomp": (317, 277), "landlock_create_ruleset": (444, 444),
     "landlock_add_rule": (445, 445), "landlock_restrict_self": (446, 446),
@@ -178,7 +181,7 @@ DENIED_WITHOUT_NAMESPACES = {
 }  # fmt: skip
 ARGUMENT_CHECKED = {
     "clone": (56, 220), "clone3": (435, 435), "socket": (41, 198), "ioctl": (16, 29),
-    "prctl": (157, 167), "tgkill": (234, 131),
+    "prctl": (157, 167), "tgkill": (234, 131), "socketpair": (53, 199),
 }  # fmt: skip
 KEY_MARK, PID_MARK = 0x5EED0001, 0x5EED0003
 
@@ -281,7 +284,12 @@ class SyscallFilter:
             add(ret, allow)
             add(ret, eperm)
         add(equal, number(ARGUMENT_CHECKED, "socket"), 0, 1)
-        add(ret, 0x50000 | errno.EAFNOSUPPORT)  # socketpair() stays: asyncio needs it
+        add(ret, 0x50000 | errno.EAFNOSUPPORT)
+        add(equal, number(ARGUMENT_CHECKED, "socketpair"), 0, 4)
+        add(load, arg1_at)
+        add(any_bit, 2, 0, 1)  # SOCK_DGRAM, SOCK_RAW: sendmsg() could address any other socket
+        add(ret, eperm)
+        add(ret, allow)
         add(equal, number(ARGUMENT_CHECKED, "ioctl"), 0, 5)
         add(load, arg1_at)
         add(equal, 0x5412, 1, 0)  # TIOCSTI
@@ -783,6 +791,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
                 os.close(fd)
             return False
         ctypes.pythonapi.PyOS_AfterFork_Child()
+        os.setsid()  # kill(0) reaches a whole process group, across namespaces
         for fd, target in zip(fds, (CONTROL, 1, 2)):
             os.dup2(fd, target, target != CONTROL)
             os.close(fd)
@@ -851,7 +860,7 @@ def set_limits(limits: Json) -> None:
         (resource.RLIMIT_FSIZE, limits["file"]),
         (resource.RLIMIT_NOFILE, limits["files"]),
         (resource.RLIMIT_NPROC, limits["processes"]),
-        (resource.RLIMIT_CPU, limits["cpu"]),
+        (resource.RLIMIT_CPU, int(limits["cpu"]) + 2),  # behind the supervisor's own count
         (resource.RLIMIT_STACK, 64 << 20),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
@@ -1167,6 +1176,8 @@ def verify_confined(pid: int, device: int, channels: dict[int, int]) -> str:
             return "the copy kept capabilities"
     if status["Threads"] != ["1"]:
         return "a background thread is running"
+    if status["NSpgid"][-1] != "1" or status["NSsid"][-1] != "1":
+        return "the copy stayed in its parent's process group"
     if status["NoNewPrivs"] != ["1"] or status["Seccomp"] != ["2"]:
         return "the copy is not filtered"
     if os.stat("/proc/%d/cwd" % pid).st_dev not in (

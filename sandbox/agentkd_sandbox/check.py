@@ -41,6 +41,7 @@ async def check(wanted: str = "all") -> AsyncIterator[Line]:
                 yield Line(backend.version())
         except BackendUnavailable as refusal:
             yield Line(str(refusal), None if wanted == "all" else False)
+            await backend.close()
             continue
         found += 1
         try:

@@ -107,6 +107,8 @@ class SandboxPool:
         guests, self._guests, self._ready = self._guests, [], []
         closing = asyncio.gather(*(guest.close() for guest in guests), return_exceptions=True)
         await asyncio.shield(closing)
+        if self._backend is not None:
+            await self._backend.close()
 
     @contextlib.asynccontextmanager
     async def session(

@@ -162,14 +162,16 @@ async def test_container_removed_under_a_session() -> None:
             assert (await fresh.run("1 + 1")).value == "2"
 
 
-async def test_guests_that_no_longer_start_are_an_infrastructure_error() -> None:
+async def test_guests_that_no_longer_start_are_an_infrastructure_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     backend = ProcessBackend(tiers=("ns",))
     async with SandboxPool(backend, prefork=0) as pool:
         async with pool.session() as session:
             assert (await session.run("1")).ok
         await pool.guests[0].close()
-        backend.python = "/bin/false"
-        with pytest.raises(PoolExhausted, match="no sandbox guest starts"):
+        monkeypatch.setattr("agentkd_sandbox.guests.guest_source", lambda: b"raise SystemExit('broken')")
+        with pytest.raises(PoolExhausted, match="no sandbox guest starts.*broken"):
             await pool.open()
 
 

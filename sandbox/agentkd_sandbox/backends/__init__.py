@@ -25,6 +25,9 @@ class Backend(Protocol):
         Raises InfrastructureError if a retry may help, BackendUnavailable if it cannot.
         """
 
+    async def close(self) -> None:
+        """Let go of connections; the backend may be used again."""
+
 
 async def choose_backend(wanted: str | Backend) -> Backend:
     """Resolve "auto", "docker" or "process"; a backend object is taken as it is.
@@ -50,6 +53,7 @@ async def choose_backend(wanted: str | Backend) -> Backend:
         except BackendUnavailable as refusal:
             log.info("%s", refusal)
             refusals.append(str(refusal))
+            await backend.close()
             continue
         log.info("sandbox tier %s", tier)
         return backend

@@ -68,6 +68,12 @@ class DockerBackend:
         await asyncio.to_thread(self.connect)
         return "docker"
 
+    async def close(self) -> None:
+        """Close the connections to the daemon."""
+        client, self._client = self._client, None
+        if client is not None:
+            await asyncio.to_thread(client.close)
+
     def version(self) -> str:
         """The daemon and its parts, after `probe`."""
         assert self._client is not None
@@ -106,15 +112,19 @@ class DockerBackend:
         except ImportError:
             raise BackendUnavailable("docker: the SDK is not installed: pip install docker") from None
         try:
+            _knock(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
+        except OSError as error:
+            raise BackendUnavailable(INSTALL.format(why=f"no daemon answers ({error})")) from None
+        try:
             client = docker.from_env(timeout=60)
         except docker.errors.DockerException as error:
-            raise BackendUnavailable(INSTALL.format(why=f"no daemon answers ({error})")) from error
+            raise BackendUnavailable(INSTALL.format(why=f"no daemon answers ({error})")) from None
         try:
             client.ping()
             runtimes = client.info().get("Runtimes") or {}
         except Exception as error:
             client.close()
-            raise BackendUnavailable(INSTALL.format(why=f"no daemon answers ({error})")) from error
+            raise BackendUnavailable(INSTALL.format(why=f"no daemon answers ({error})")) from None
         if self.runtime is not None and self.runtime not in runtimes:
             client.close()
             raise BackendUnavailable(
@@ -184,6 +194,14 @@ class DockerBackend:
                 raise SandboxLost(f"{error} ({said[-1]})") from None
             raise
         return guest
+
+
+def _knock(address: str) -> None:
+    """Connect to a unix socket and hang up: the SDK leaks its own one when nobody answers."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(5)
+            sock.connect(address.removeprefix("unix://"))
 
 
 def container_options(

@@ -87,6 +87,9 @@ class ProcessBackend:
             return guest
         raise BackendUnavailable("\n".join([*refusals, REMEDY]))
 
+    async def close(self) -> None:
+        """Nothing is held between guests."""
+
     async def _start(self, tier: str, profile: Profile, limits: Limits, sessions: int) -> Guest:
         plan = _Plan(self, tier, profile, limits, sessions)
         ours, theirs = socket.socketpair()

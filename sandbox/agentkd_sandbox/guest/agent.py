@@ -373,7 +373,7 @@ def join_cgroups(paths: list[str]) -> None:
 def enter_jail(config: Json) -> None:
     """Private namespaces and a minimal read-only root; works as root and as a plain user."""
     uid, gid = os.geteuid(), os.getegid()
-    every = NEWNS | NEWPID | NEWNET | NEWIPC | NEWUTS
+    every = NEWPID | NEWNET | NEWIPC | NEWUTS
     unshare(every if uid == 0 else every | NEWUSER)
     if uid:
         map_self(0, uid, gid)
@@ -382,6 +382,7 @@ def enter_jail(config: Json) -> None:
         wait_as_parent(pid, config["cgroups"])
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     join_cgroups(config["cgroups"])
+    unshare(NEWNS)  # here and not above: the parent must still see the cgroups it is to remove
     mount(None, "/", None, MS_REC | MS_PRIVATE)
     build_root(config["binds"], is_root=uid == 0)
     if uid == 0:

@@ -176,6 +176,7 @@ async def _in_thread(function: Callable[..., Any], args: list[Any], kwargs: dict
                 future.set_exception(failure)
 
     def work() -> None:
+        outcome: tuple[Any, BaseException | None]
         try:
             outcome = (function(*args, **kwargs), None)
         except Exception as failure:

@@ -295,7 +295,7 @@ def _run(
     container = client.containers.create(image, command, **options)
     try:
         stream = client.api.attach_socket(
-            container.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            str(container.id), {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         )
         sock = _plain_socket(stream)
         container.start()

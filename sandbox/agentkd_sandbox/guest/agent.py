@@ -60,7 +60,13 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NE
     1, 4, 22, 24, 38,
 )  # fmt: skip
 
-Json = dict  # a decoded JSON object; the guest runs on 3.8, where dict[str, Any] is not a value
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Json = dict[str, Any]
+else:
+    Json = dict  # the guest runs on 3.8, where dict[str, Any] is not a value
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -410,12 +416,12 @@ def enter_namespaces(uid: int, gid: int) -> None:
 
 def build_root(binds: list[list[str]], is_root: bool) -> None:
     root = "/tmp"
-    held = []
+    held: list[tuple[str, int | None, str, bool]] = []
     for source, target in binds:
         if os.path.islink(source):
             held.append((target, None, os.readlink(source), False))
         else:
-            held.append((target, os.open(source, os.O_PATH), None, os.path.isdir(source)))
+            held.append((target, os.open(source, os.O_PATH), "", os.path.isdir(source)))
     mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
     read_only = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID
     for name, fd, link, is_directory in held:
@@ -423,7 +429,7 @@ def build_root(binds: list[list[str]], is_root: bool) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if fd is None:
             if not os.path.lexists(target):
-                os.symlink(link or "", target)
+                os.symlink(link, target)
             continue
         if is_directory:
             os.makedirs(target, exist_ok=True)
@@ -559,7 +565,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
         """A tool said no; the message is the host's."""
 
     FinalAnswer.__module__ = ToolError.__module__ = "builtins"  # shown to the agent by bare name
-    state = {"user": False, "frame": False, "late": "", "block": 0}
+    state: Json = {"user": False, "frame": False, "late": "", "block": 0}
     lock = threading.RLock()
     order: list[list[int]] = []
     value_max = options["value_bytes"]
@@ -577,7 +583,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
         def fileno(self) -> int:
             return self.fd
 
-        def write(self, data: object) -> int:
+        def write(self, data: Any) -> int:
             if self.fd == 2:
                 sys.stdout.flush()
             size = os.write(self.fd, data)
@@ -619,7 +625,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
             % type(value).__name__
         )
 
-    def call_tool(tool: str, args: tuple, kwargs: Json) -> object:
+    def call_tool(tool: str, args: tuple[object, ...], kwargs: Json) -> object:
         try:
             call = {"name": tool, "args": args, "kwargs": kwargs}
             body = json.dumps(call, default=plain, allow_nan=False).encode()
@@ -691,7 +697,8 @@ def run_worker(channel: socket.socket, options: Json) -> None:
         result["limit"] = limit_of(error)
         result["message"] = cut(str(error), 4000)
         report = traceback.TracebackException(type(error), error, error.__traceback__)
-        chain, seen = [report], set()
+        chain: list[traceback.TracebackException | None] = [report]
+        seen: set[int] = set()
         while chain:
             part = chain.pop()
             if part is not None and id(part) not in seen:
@@ -724,7 +731,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
                         text = repr(value)
                         result["value"] = cut(text, value_max)
                         result["value_length"] = str.__len__(text)
-                        text = value = None
+                        del text, value
                 result["ok"] = True
             except FinalAnswer:
                 result["ok"] = True
@@ -1373,13 +1380,13 @@ class Supervisor:
             return
         event = json.loads(message)
         if "started" in event:
-            episode = self.episodes.get(event["started"])
-            if episode is not None:
-                self.note_pid(episode, event["pid"])
+            started = self.episodes.get(event["started"])
+            if started is not None:
+                self.note_pid(started, event["pid"])
         else:
-            episode = self.episodes.get(event["ended"])
-            if episode is not None:
-                self.finish(episode, event)
+            ended = self.episodes.get(event["ended"])
+            if ended is not None:
+                self.finish(ended, event)
 
     def note_pid(self, episode: Episode, pid: int) -> None:
         try:
@@ -1464,9 +1471,9 @@ class Supervisor:
                 self.refuse_branches(episode.parent, "the copy ended before it was ready " + said)
         if episode.branch_deadline:
             self.refuse_branches(episode, "the episode ended")
-        status = event.get("status")
-        exited = status is not None and status >= 0 and os.WIFEXITED(status)
-        signaled = status is not None and status >= 0 and os.WIFSIGNALED(status)
+        status = event.get("status", -1)
+        exited = status >= 0 and os.WIFEXITED(status)
+        signaled = status >= 0 and os.WIFSIGNALED(status)
         if episode.parent is not None and episode.stage != "live":
             return
         self.send_json(
@@ -1754,7 +1761,7 @@ class Supervisor:
             except (OSError, ValueError, IndexError):
                 continue  # it ended while we looked
         for episode, (cpu, rss) in total.items():
-            episode.cpu, episode.rss = max(episode.cpu, cpu), max(episode.rss, int(rss))
+            episode.cpu, episode.rss = max(episode.cpu, cpu), int(max(episode.rss, rss))
             limits = episode.limits
             if rss > limits["memory"]:
                 self.kill(episode, "memory")
@@ -2132,7 +2139,8 @@ eval("%s", names)
 
 
 def take_config(fd: int) -> Json:
-    return json.loads(read_exactly(fd, int(read_exactly(fd, 10))))
+    config: Json = json.loads(read_exactly(fd, int(read_exactly(fd, 10))))
+    return config
 
 
 def fork_server_main(control: int, source: int) -> None:

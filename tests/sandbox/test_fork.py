@@ -153,6 +153,16 @@ async def test_namespaces_stay_locked_after_a_fork(process_pool: SandboxPool) ->
         assert result.value == "{(-1, 1)}", result.text
 
 
+async def test_copies_roll_the_same_dice(process_pool: SandboxPool) -> None:
+    async with process_pool.session(seed=3) as session:
+        await session.run("import random")
+        copies = await session.fork(2)
+        values = [(await copy.run("random.random()")).value for copy in copies]
+        await copies[0].close()
+        await copies[1].close()
+        assert [*values, (await session.run("random.random()")).value] == ["0.23796462709189137"] * 3
+
+
 async def test_fork_count_is_bounded(process_pool: SandboxPool) -> None:
     async with process_pool.session() as session:
         for count in (0, -1, 65):

@@ -28,6 +28,7 @@ import fcntl
 import gc
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -789,6 +790,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
         sys.stderr.flush()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # copies are reaped by the kernel
         native = ctypes.PyDLL(None)
+        dice = random.getstate()  # `random` reseeds itself in a fork; a copy goes on as it was
         number = ARGUMENT_CHECKED["clone"][TABLE[MACHINE][0]]
         argument = [ctypes.c_ulong(x) for x in (BRANCH_FLAGS, 0, request["key"], 0, 0)]
         ctypes.pythonapi.PyOS_BeforeFork()
@@ -799,6 +801,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
                 os.close(fd)
             return False
         ctypes.pythonapi.PyOS_AfterFork_Child()
+        random.setstate(dice)
         os.setsid()  # kill(0) reaches a whole process group, across namespaces
         for fd, target in zip(fds, (CONTROL, 1, 2)):
             os.dup2(fd, target, target != CONTROL)
@@ -823,12 +826,10 @@ def run_worker(channel: socket.socket, options: Json) -> None:
             fresh_high = fcntl.fcntl(fresh, fcntl.F_DUPFD_CLOEXEC, high)
             os.close(fresh)
             kept[fd] = fresh_high
-        for fd in range(CONTROL + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1]):
-            if fd not in kept.values():
-                try:
-                    os.close(fd)
-                except OSError:
-                    pass
+        start = CONTROL + 1
+        for fd in [*sorted(kept.values()), resource.getrlimit(resource.RLIMIT_NOFILE)[1]]:
+            os.closerange(start, fd)
+            start = fd + 1
         for fd, fresh in kept.items():
             os.dup2(fresh, fd, False)
             os.close(fresh)
@@ -1200,10 +1201,9 @@ def verify_confined(pid: int, device: int, channels: dict[int, int]) -> str:
         is_file = stat.S_ISREG(entry.st_mode) or stat.S_ISDIR(entry.st_mode)
         if not (is_own or is_null or (is_file and entry.st_dev == device)):
             return "descriptor %d is shared" % fd
-    for line in read_text("/proc/%d/maps" % pid).splitlines():
-        fields = line.split(None, 5)
-        path = fields[5] if len(fields) > 5 else ""
-        if fields[1][3] == "s" and ("w" in fields[1] or not path.startswith(("/usr/", "/lib"))):
+    shared = re.findall(r"^\S+ (\S\S\S)s\S* \S+ \S+ \S+ *(.*)", read_text("/proc/%d/maps" % pid), re.M)
+    for access, path in shared:
+        if "w" in access or not path.startswith(("/usr/", "/lib")):
             return "it holds a shared memory mapping (%s)" % path[:100]
     return ""
 
@@ -1278,6 +1278,7 @@ class Episode:
         # branches
         self.parent: Episode | None = None
         self.pidfd = -1
+        self.helper_order = -1
         self.depth = 0
         self.device = 0
         self.stage = "live"  # a branch: hello, isolating, settling, live
@@ -1464,6 +1465,7 @@ class Supervisor:
             self.drop(episode.pidfd)
             os.close(episode.pidfd)
         self.clean(episode)
+        self.close_order(episode)
         if episode.parent is not None and episode in episode.parent.branches:
             episode.parent.branches.remove(episode)
             if episode.stage != "live":
@@ -1748,20 +1750,19 @@ class Supervisor:
         """Sum CPU and memory over all processes of each episode; stop those over their limit."""
         keys = {"ns": "pid_namespace", "uid": "uid", "landlock": "pid"}
         owners = {getattr(x, keys[self.tier]): x for x in self.episodes.values()}
-        total: dict[Episode, list[float]] = {}
+        total: dict[Episode, tuple[float, int]] = {}
         names = [str(pid) for pid in owners] if self.tier == "landlock" else os.listdir("/proc")
         for name in names:
             try:
                 episode = self.owner(int(name), owners) if name.isdigit() else None
                 if episode is not None:
                     cpu, rss = self.sample(int(name))
-                    entry = total.setdefault(episode, [0.0, 0.0])
-                    entry[0] += cpu
-                    entry[1] += max(0, rss - self.base_rss)
+                    sums = total.get(episode, (0.0, 0))
+                    total[episode] = (sums[0] + cpu, sums[1] + max(0, rss - self.base_rss))
             except (OSError, ValueError, IndexError):
                 continue  # it ended while we looked
         for episode, (cpu, rss) in total.items():
-            episode.cpu, episode.rss = max(episode.cpu, cpu), int(max(episode.rss, rss))
+            episode.cpu, episode.rss = max(episode.cpu, cpu), max(episode.rss, rss)
             limits = episode.limits
             if rss > limits["memory"]:
                 self.kill(episode, "memory")
@@ -1863,6 +1864,7 @@ class Supervisor:
         except OSError:
             self.kill(parent, "closed")
         self.adopt_channels(branch)
+        self.start_helper(branch)
 
     def on_hello(self, branch: Episode) -> None:
         assert branch.control is not None and branch.parent is not None
@@ -1890,25 +1892,40 @@ class Supervisor:
         self.by_fd[branch.pidfd] = (branch, "pidfd")
         self.inner.register(branch.pidfd, select.EPOLLIN)
         branch.stage = "isolating"
+        os.write(branch.helper_order, b"%d %d" % (branch.pid, parent.pid))
+        self.close_order(branch)
+
+    def start_helper(self, branch: Episode) -> None:
+        """Fork the process that will isolate the copy; it waits until the copy has said hello."""
         limits = branch.limits
         options = "size=%d,mode=755,nr_inodes=%d" % (limits["disk"], limits["inodes"])
         read, write = os.pipe()
+        order, branch.helper_order = os.pipe()
         helper = os.fork()
         if helper == 0:
             try:
+                os.close(branch.helper_order)
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.alarm(int(BRANCH_TIMEOUT_S))
-                try:
-                    report = isolate_branch(branch.pid, parent.pid, options)
-                except Exception as error:
-                    report = {"error": str(error)}
-                os.write(write, json.dumps(report).encode())
+                pids = os.read(order, 100).split()
+                if pids:
+                    try:
+                        report = isolate_branch(int(pids[0]), int(pids[1]), options)
+                    except Exception as error:
+                        report = {"error": str(error)}
+                    os.write(write, json.dumps(report).encode())
             finally:
                 os._exit(0)
         os.close(write)
+        os.close(order)
         self.helpers[read] = (branch, helper)
         self.main.register(read, select.EPOLLIN)
+
+    def close_order(self, branch: Episode) -> None:
+        if branch.helper_order >= 0:
+            os.close(branch.helper_order)
+            branch.helper_order = -1
 
     def on_isolated(self, read: int) -> None:
         branch, _ = self.helpers.pop(read)

@@ -2,9 +2,9 @@
 
     python benchmarks/sandbox.py [--json] [--quick] [--soak] [--only NAME]
 
-Every figure is the median of three runs (`--quick`: one). A peer that is not installed is reported
-with its reason, and so is a backend. `--soak` adds 1,500 mixed sessions with hostile ones among them
-on each backend, and counts what is left afterwards.
+Every figure is the median of three runs (`--quick`: one). A peer that is not installed is
+reported with its reason, and so is a backend. `--soak` adds 1,500 mixed sessions with hostile
+ones among them on each backend, and counts what is left afterwards.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ async def soak(backend: Callable[[], Any], count: int = 1500) -> dict[str, float
 
 def own_state() -> tuple[int, int]:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGE_SIZE")
+    return len(list(Path("/proc/self/fd").iterdir())), pages * os.sysconf("SC_PAGE_SIZE")
 
 
 # -- peers
@@ -309,9 +309,7 @@ PEERS: dict[str, Callable[[], dict[str, float]]] = {
 
 
 def median_of(rounds: list[dict[str, float]]) -> dict[str, float]:
-    return {
-        key: round(statistics.median(x[key] for x in rounds), 3) for key in rounds[0] if rounds
-    }
+    return {key: round(statistics.median(x[key] for x in rounds), 3) for key in rounds[0] if rounds}
 
 
 def machine() -> dict[str, Any]:

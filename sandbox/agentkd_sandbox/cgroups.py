@@ -31,7 +31,9 @@ def pids(limits: Limits, sessions: int) -> int:
 
 
 def create(limits: Limits, sessions: int) -> list[str]:
-    """Make the groups for one guest; the guest's launcher joins them and removes them at its end."""
+    """Make the groups for one guest; the guest's launcher joins them and removes them at its
+    end.
+    """
     name = f"agentkd-{os.getpid()}-{secrets.token_hex(4)}"
     memory, tasks = str(memory_bytes(limits, sessions)), str(pids(limits, sessions))
     if (ROOT / "cgroup.controllers").exists():

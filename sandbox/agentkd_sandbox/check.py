@@ -1,4 +1,6 @@
-"""`agentkd sandbox check`: probe the backends, then conformance and an attack smoke test on each."""
+"""`agentkd sandbox check`: probe the backends, then conformance and an attack smoke test on
+each.
+"""
 
 from __future__ import annotations
 

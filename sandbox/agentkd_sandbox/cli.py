@@ -19,14 +19,18 @@ app = App(name="sandbox", help="Sandboxes for code that a model wrote: build, ch
 @app.command
 def build(
     *,
-    packages: Annotated[str, Parameter(help="Wheels to add, such as numpy,sympy")] = "",
-    base: Annotated[str | None, Parameter(help="Another base image with Python 3.8+")] = None,
+    packages: str = "",
+    base: str | None = None,
     from_host: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Build the Docker image: from python:3.12-slim, or from this interpreter without a registry.
 
     Parameters
     ----------
+    packages
+        Wheels to add, such as numpy,sympy.
+    base
+        Another base image with Python 3.8 or newer.
     from_host
         Use the running interpreter even if a registry answers.
     """
@@ -51,7 +55,9 @@ def build(
 
 @app.command
 def check(backend: Literal["all", "docker", "process"] = "all") -> int:
-    """Probe the backends, run conformance and an attack smoke test; ends with N passed, N failed."""
+    """Probe the backends, run conformance and an attack smoke test; ends with N passed, N
+    failed.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return asyncio.run(_check(backend))
 

@@ -1,7 +1,7 @@
 """Find and remove what a crashed host left: containers, folders, cgroups.
 
-Normally nothing is: a guest ends when its channel closes, and the kernel closes that with the host's
-last breath. This is for a daemon that died as well, or a machine that lost power.
+Normally nothing is: a guest ends when its channel closes, and the kernel closes that with the
+host's last breath. This is for a daemon that died as well, or a machine that lost power.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from agentkd_sandbox import cgroups
 from agentkd_sandbox.backends import process
-from agentkd_sandbox.guest import agent
+from agentkd_sandbox.guest import removal
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def collect_garbage() -> Iterator[str]:
     """Remove leftovers of dead hosts on this machine; yields a line for each."""
     yield from _containers()
     for folder in process.leftover_folders():
-        agent.remove(str(folder))
+        removal.remove(str(folder))
         yield f"folder {folder}"
     for group in cgroups.leftovers():
         cgroups.remove([str(group)])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from importlib import resources
 from typing import Any
 
+from agentkd_sandbox import guest
 from agentkd_sandbox.errors import PackageMissing, SandboxLost
-from agentkd_sandbox.guest import agent
+from agentkd_sandbox.guest.bootstrap import BOOTSTRAP
 from agentkd_sandbox.link import Link
 from agentkd_sandbox.profiles import Profile
 
@@ -59,9 +59,9 @@ class Guest:
 
 def guest_source() -> bytes:
     """The guest program."""
-    return (resources.files("agentkd_sandbox.guest") / "agent.py").read_bytes()
+    return guest.source()
 
 
 def bootstrap(read_fd: int, write_fd: int) -> str:
     """What `python -c` runs to take the program from a descriptor."""
-    return agent.BOOTSTRAP % (read_fd, f"supervisor_main({read_fd}, {write_fd})")
+    return BOOTSTRAP % (read_fd, f"supervisor_main({read_fd}, {write_fd})")

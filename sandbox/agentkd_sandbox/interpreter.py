@@ -1,8 +1,8 @@
 """One Python interpreter inside a guest, seen from the host: requests, replies, its end.
 
 A reply has two parts: a head of facts, written by the supervisor, and a body, written by the
-episode. The body must echo the request's random number; a body that cannot be read or echoes another
-number is an attempt to answer for another block, and ends the interpreter.
+episode. The body must echo the request's random number; a body that cannot be read or echoes
+another number is an attempt to answer for another block, and ends the interpreter.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The host's end of one guest: frames in, frames out, and what happens when it breaks.
 
-Frame: `>I` payload length, `>I` episode, `>B` type, payload. The supervisor stamps episode and type;
-nothing an episode writes can change them.
+Frame: `>I` payload length, `>I` episode, `>B` type, payload. The supervisor stamps episode and
+type; nothing an episode writes can change them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The pool: guests that are up, interpreters that are forked ahead, and places for sessions.
 
-A guest is one jail or container with a supervisor and a fork server; many sessions share it, each in
-namespaces of its own. Where the tier has no namespaces, a guest takes one session at a time. A guest
-that dies takes its sessions with it (`SandboxLost`); the next session starts another guest.
+A guest is one jail or container with a supervisor and a fork server; many sessions share it, each
+in namespaces of its own. Where the tier has no namespaces, a guest takes one session at a time. A
+guest that dies takes its sessions with it (`SandboxLost`); the next session starts another guest.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ START_ATTEMPTS = 3
 
 
 class SandboxPool:
-    """Sandboxes for up to `size` sessions at a time. Use it as an async context manager.
+    r"""Sandboxes for up to `size` sessions at a time. Use it as an async context manager.
 
         async with SandboxPool(tools={"search": search}) as pool:
             async with pool.session() as session:
-                result = await session.run("x = 6\\nx * 7")
+                result = await session.run("x = 6\nx * 7")
                 assert result.value == "42"
 
     `backend` is "auto", "docker", "process", or a backend object. "auto" takes Docker when a daemon
@@ -199,7 +199,9 @@ class SandboxPool:
     async def _free_guest(self) -> Guest:
         async with self._starting:
             for guest in list(self._guests):
-                if not guest.link.is_open or (guest.total > RETIRE_AFTER_SESSIONS and not guest.live):
+                if not guest.link.is_open or (
+                    guest.total > RETIRE_AFTER_SESSIONS and not guest.live
+                ):
                     self._guests.remove(guest)
                     self._in_background(guest.close())
                 elif guest.live < guest.capacity and guest.total <= RETIRE_AFTER_SESSIONS:

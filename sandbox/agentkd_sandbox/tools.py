@@ -1,8 +1,8 @@
 """Host functions that the episode may call: the only way out of the sandbox.
 
 The registry is a plain mapping, so a name from the episode is looked up and never resolved. The
-arguments are JSON that the episode wrote: they are bound to the function's signature here, and it is
-the function's own duty to distrust their content.
+arguments are JSON that the episode wrote: they are bound to the function's signature here, and it
+is the function's own duty to distrust their content.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class Toolbox:
         return {**docs, FINAL_ANSWER: FINAL_ANSWER_DOC}
 
     async def answer_call(self, payload: bytes) -> bytes:
-        """Run one call and return the reply for the guest. Never raises for what the episode did."""
+        """Run one call and return the reply for the guest. Never raises for what the episode
+        did.
+        """
         started = time.perf_counter()
         name, arguments, value, error, is_final = "", {}, None, "", False
         deadline = None

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from agentkd_sandbox import DockerBackend, ProcessBackend, SandboxPool
 from agentkd_sandbox.backends import Backend
 from agentkd_sandbox.errors import BackendUnavailable

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-
 from agentkd_sandbox.conformance import ATTACKS, Attack
 from agentkd_sandbox.conformance.arena import Arena
 

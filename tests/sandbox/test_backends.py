@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import agentkd_sandbox
+import pytest
 from agentkd_sandbox import (
     BackendUnavailable,
     DockerBackend,
@@ -181,7 +180,9 @@ def test_imports_nothing_else_of_ours() -> None:
 
 def test_importing_starts_nothing() -> None:
     code = "import sys, agentkd_sandbox; print([m for m in ('docker', 'torch', 'numpy') if m in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == "[]"
 
 

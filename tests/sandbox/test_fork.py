@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-
 from agentkd_sandbox import ForkRefused, SandboxPool, SessionClosed, UsageError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -160,7 +159,9 @@ async def test_copies_roll_the_same_dice(process_pool: SandboxPool) -> None:
         values = [(await copy.run("random.random()")).value for copy in copies]
         await copies[0].close()
         await copies[1].close()
-        assert [*values, (await session.run("random.random()")).value] == ["0.23796462709189137"] * 3
+        assert [*values, (await session.run("random.random()")).value] == [
+            "0.23796462709189137"
+        ] * 3
 
 
 async def test_fork_count_is_bounded(process_pool: SandboxPool) -> None:

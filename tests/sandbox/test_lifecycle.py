@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from agentkd_sandbox import PoolExhausted, ProcessBackend, SandboxLost, SandboxPool
 from agentkd_sandbox.backends.docker import OWNER_LABEL, DockerBackend
 from agentkd_sandbox.gc import collect_garbage
@@ -170,8 +169,10 @@ async def test_guests_that_no_longer_start_are_an_infrastructure_error(
         async with pool.session() as session:
             assert (await session.run("1")).ok
         await pool.guests[0].close()
-        monkeypatch.setattr("agentkd_sandbox.guests.guest_source", lambda: b"raise SystemExit('broken')")
-        with pytest.raises(PoolExhausted, match="no sandbox guest starts.*broken"):
+        monkeypatch.setattr(
+            "agentkd_sandbox.guests.guest_source", lambda: b"raise SystemExit('broken')"
+        )
+        with pytest.raises(PoolExhausted, match=r"no sandbox guest starts.*broken"):
             await pool.open()
 
 
@@ -179,7 +180,10 @@ def test_threads_with_their_own_loops() -> None:
     values: list[str | None] = []
 
     async def work(number: int) -> None:
-        async with SandboxPool(make_backend("process"), prefork=0) as pool, pool.session() as session:
+        async with (
+            SandboxPool(make_backend("process"), prefork=0) as pool,
+            pool.session() as session,
+        ):
             await session.run(f"x = {number}")
             values.append((await session.run("x * 2")).value)
 
@@ -206,7 +210,9 @@ async def main():
             await asyncio.sleep(60)
 asyncio.run(main())
 """
-    host = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, text=True)
+    host = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, text=True
+    )
     assert host.stdout is not None
     with host.stdout:
         child = int(host.stdout.readline())
@@ -253,11 +259,11 @@ async def test_many_hostile_sessions_leave_nothing() -> None:
 
         await asyncio.gather(*(one(n) for n in range(12)))
         before = await pool.guests[0].link.statistics()
-        files = len(os.listdir("/proc/self/fd"))
+        files = len(list(Path("/proc/self/fd").iterdir()))
         await asyncio.gather(*(one(n) for n in range(120)))
         after = await pool.guests[0].link.statistics()
     assert after["processes"] == before["processes"]
     assert after["episodes"] == 0
     assert after["files"] <= before["files"]
     assert after["rss"] < 1.1 * before["rss"]
-    assert len(os.listdir("/proc/self/fd")) <= files
+    assert len(list(Path("/proc/self/fd").iterdir())) <= files

@@ -1,5 +1,4 @@
 import pytest
-
 from agentkd_sandbox import Limit, Limits, SandboxPool, SessionClosed, Status, UsageError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

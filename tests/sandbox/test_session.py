@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-
 from agentkd_sandbox import Limits, SandboxPool, SessionClosed, Status, UsageError
 from agentkd_sandbox.conformance.behaviour import BEHAVIOUR
 
@@ -108,7 +107,9 @@ async def test_put_text_bytes_and_too_much(pool: SandboxPool) -> None:
     async with pool.session() as session:
         await session.put("a.txt", "naïve ☃")
         await session.put("b.bin", bytes(1_500_000))
-        result = await session.run("open('a.txt', encoding='utf-8').read(), len(open('b.bin','rb').read())")
+        result = await session.run(
+            "open('a.txt', encoding='utf-8').read(), len(open('b.bin','rb').read())"
+        )
         assert result.value == "('naïve ☃', 1500000)"
         with pytest.raises(UsageError, match=r"put\('/usr/x', 1 bytes\)"):
             await session.put("/usr/x", b"x")

@@ -2,7 +2,6 @@ import asyncio
 import time
 
 import pytest
-
 from agentkd_sandbox import Limit, Limits, SandboxPool, Status, UsageError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

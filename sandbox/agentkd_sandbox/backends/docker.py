@@ -1,9 +1,10 @@
-"""Guests as containers, spoken to over the attach stream: no port, no host folder, no exec per call.
+"""Guests as containers, spoken to over the attach stream: no port, no host folder, no exec per
+call.
 
-Tiers: `docker-ns` (the guest makes namespaces for every episode inside the container; needs a kernel
-and a security module that let it), `docker-uid` (an episode is a uid of its own without any
-capability; one session per container at a time), `docker-runsc` (gVisor; one session per container).
-`docker-ns` is tried first; the other one is logged as a warning.
+Tiers: `docker-ns` (the guest makes namespaces for every episode inside the container; needs a
+kernel and a security module that let it), `docker-uid` (an episode is a uid of its own without
+any capability; one session per container at a time), `docker-runsc` (gVisor; one session per
+container). `docker-ns` is tried first; the other one is logged as a warning.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from agentkd_sandbox.errors import (
     SandboxError,
     SandboxLost,
 )
-from agentkd_sandbox.guest import agent
+from agentkd_sandbox.guest import seccomp
 from agentkd_sandbox.guests import Guest, bootstrap
 from agentkd_sandbox.image import build_image, image_name
 from agentkd_sandbox.limits import MIB, Limits
@@ -52,7 +53,9 @@ INSTALL = (
 
 @dataclass
 class DockerBackend:
-    """Containers of `image`; without one, the default image for the profile is built when missing."""
+    """Containers of `image`; without one, the default image for the profile is built when
+    missing.
+    """
 
     image: str | None = None
     runtime: str | None = None
@@ -110,7 +113,9 @@ class DockerBackend:
         try:
             import docker
         except ImportError:
-            raise BackendUnavailable("docker: the SDK is not installed: pip install docker") from None
+            raise BackendUnavailable(
+                "docker: the SDK is not installed: pip install docker"
+            ) from None
         try:
             _knock(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
         except OSError as error:
@@ -256,12 +261,14 @@ def container_options(
 
 
 def seccomp_profile() -> dict[str, Any]:
-    """For the supervisor: what it must not use either. Episodes get the guest's own filter on top."""
-    names = sorted(set(agent.DENIED) - NEEDED_BY_SUPERVISOR)
+    """For the supervisor: what it must not use either. Episodes get the guest's own filter on
+    top.
+    """
+    names = sorted(set(seccomp.DENIED) - NEEDED_BY_SUPERVISOR)
     architectures = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
     return {
         "defaultAction": "SCMP_ACT_ALLOW",
-        "architectures": [architectures[agent.MACHINE]],
+        "architectures": [architectures[seccomp.MACHINE]],
         "syscalls": [{"names": names, "action": "SCMP_ACT_ERRNO"}],
     }
 

@@ -1,9 +1,9 @@
 """Guests as jails of Linux namespaces, without Docker; root or a plain user may start them.
 
-Tiers, best first: `process-ns` (our own jail), `process-bwrap` (bubblewrap builds the outer jail, for
-systems that let only it make namespaces), `process-landlock` (no namespaces at all: no subprocesses,
-no fork, one file tree per session). The first that works is used, a lower one is logged as a warning,
-and if none works the backend refuses.
+Tiers, best first: `process-ns` (our own jail), `process-bwrap` (bubblewrap builds the outer jail,
+for systems that let only it make namespaces), `process-landlock` (no namespaces at all: no
+subprocesses, no fork, one file tree per session). The first that works is used, a lower one is
+logged as a warning, and if none works the backend refuses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from agentkd_sandbox import cgroups
 from agentkd_sandbox.errors import BackendUnavailable, InfrastructureError, SandboxLost
-from agentkd_sandbox.guest import agent
+from agentkd_sandbox.guest import removal
 from agentkd_sandbox.guests import Guest, bootstrap
 from agentkd_sandbox.limits import Limits
 from agentkd_sandbox.link import Link
@@ -141,7 +141,7 @@ class _Plan:
         binds = [(path, path) for path in SYSTEM if os.path.lexists(path)]
         if not prefix.startswith("/usr"):
             binds.append((prefix, prefix))
-        binds += [(x, x) for x in ("/etc/ld.so.cache", "/etc/alternatives") if os.path.exists(x)]
+        binds += [(x, x) for x in ("/etc/ld.so.cache", "/etc/alternatives") if os.path.lexists(x)]
         self.scratch = ""
         self.kernel_uid = secrets.choice(KERNEL_UIDS)
         self.cgroups: list[str] = []
@@ -201,18 +201,29 @@ class _Plan:
             raise InfrastructureError("bwrap is not installed (apt-get install bubblewrap)")
         command = [program, "--unshare-all", "--uid", "0", "--gid", "0", "--cap-add", "ALL"]
         for source, target in self.binds:
-            if os.path.islink(source):
-                command += ["--symlink", os.readlink(source), target]
+            if Path(source).is_symlink():
+                command += ["--symlink", str(Path(source).readlink()), target]
             else:
                 command += ["--ro-bind", source, target]
         command += ["--dir", "/tmp", "--dir", "/box"]
-        return [*command, "--dev", "/dev", "--remount-ro", "/dev", "--proc", "/proc", "--remount-ro", "/", "--"]
+        return [
+            *command,
+            "--dev",
+            "/dev",
+            "--remount-ro",
+            "/dev",
+            "--proc",
+            "/proc",
+            "--remount-ro",
+            "/",
+            "--",
+        ]
 
     def clean(self) -> None:
         """Remove what is left on the host."""
         cgroups.remove(self.cgroups)
         if self.scratch:
-            agent.remove(self.scratch)
+            removal.remove(self.scratch)
 
 
 def python_prefix(python: str) -> str:

@@ -32,7 +32,7 @@ async def _order(pool: SandboxPool) -> bool:
 async def _traceback(pool: SandboxPool) -> bool:
     async with pool.session() as session:
         result = await session.run("x = 1\nraise KeyError('here')")
-        return result.error == "KeyError" and 'line 2, in <module>\n    raise' in result.traceback
+        return result.error == "KeyError" and "line 2, in <module>\n    raise" in result.traceback
 
 
 async def _interrupt(pool: SandboxPool) -> bool:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentkd_sandbox.errors import BackendUnavailable, PackageMissing
-from agentkd_sandbox.guest.agent import ABI
+from agentkd_sandbox.guest.kernel import ABI
 from agentkd_sandbox.profiles import SITE, Profile, host_packages
 
 if TYPE_CHECKING:

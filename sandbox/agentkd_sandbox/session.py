@@ -84,6 +84,8 @@ class Session:
             raise UsageError(f"run() takes source code as a str, not {type(code).__name__}")
         if len(code) > 500_000:
             raise UsageError(f"a block of {len(code)} characters; at most 500000")
+        if timeout_s is not None and timeout_s <= 0:
+            raise UsageError(f"run(timeout_s={timeout_s}): must be above 0")
         limit_s = min(timeout_s or self.limits.timeout_s, self.limits.timeout_s)
         with self._exclusively("run"):
             is_restarted = await self._revive()
@@ -130,8 +132,11 @@ class Session:
         reason if the interpreter holds something that copies would share (threads, processes,
         shared memory), or if the tier cannot copy.
         """
-        if not 1 <= count <= 64:
-            raise UsageError(f"fork({count}): between 1 and 64 copies")
+        most = min(64, self.limits.processes - 1)
+        if not 1 <= count <= most:
+            raise UsageError(
+                f"fork({count}): between 1 and {most} copies; they share Limits.processes"
+            )
         with self._exclusively("fork"):
             if not self._interpreter.is_initialised or self._interpreter.end is not None:
                 await self._revive()

@@ -139,7 +139,9 @@ async def test_docker_container_is_hardened() -> None:
     require_docker()
     async with SandboxPool(DockerBackend()) as pool:
         client = DockerBackend().connect()
-        containers = client.containers.list(filters={"label": "agentkd.sandbox.owner"})
+        containers = client.containers.list(
+            filters={"label": "agentkd.sandbox.owner"}, ignore_removed=True
+        )
         mine = [c for c in containers if f":{os.getpid()}:" in c.labels["agentkd.sandbox.owner"]]
         host = mine[0].attrs["HostConfig"]
         client.close()

@@ -74,7 +74,7 @@ def containers_of(pid: int) -> list[str]:
     client = DockerBackend().connect()
     try:
         label = f"{OWNER_LABEL}"
-        every = client.containers.list(all=True, filters={"label": label})
+        every = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
         return [c.short_id for c in every if f":{pid}:" in c.labels[OWNER_LABEL]]
     finally:
         client.close()

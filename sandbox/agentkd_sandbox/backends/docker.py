@@ -266,9 +266,10 @@ def seccomp_profile() -> dict[str, Any]:
     """
     names = sorted(set(seccomp.DENIED) - NEEDED_BY_SUPERVISOR)
     architectures = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
+    architectures["arm64"] = architectures["aarch64"]  # what macOS calls it
     return {
         "defaultAction": "SCMP_ACT_ALLOW",
-        "architectures": [architectures[seccomp.MACHINE]],
+        "architectures": [architectures.get(seccomp.MACHINE, "SCMP_ARCH_X86_64")],
         "syscalls": [{"names": names, "action": "SCMP_ACT_ERRNO"}],
     }
 
@@ -289,7 +290,9 @@ def start_time(pid: int) -> str:
 def orphans(client: DockerClient) -> list[Container]:
     """Containers whose host process, on this machine, is gone."""
     found = []
-    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}):
+    for container in client.containers.list(
+        all=True, filters={"label": OWNER_LABEL}, ignore_removed=True
+    ):
         host, pid, started = container.labels[OWNER_LABEL].rsplit(":", 2)
         if host == socket.gethostname() and start_time(int(pid)) != started:
             found.append(container)

@@ -163,6 +163,15 @@ while True:
     n += 1
     if n > 20000:
         escaped(n); break
+""", expect="limit disk", tiers=("-ns", "-uid", "-bwrap", "-runsc")),
+    Attack("disk-inodes-slowly", """
+n = 0
+while True:
+    os.mkdir(f"d{n}")
+    n += 1
+    if n % 20 == 0: time.sleep(0.005)
+    if n > 20000:
+        escaped(n); break
 """, expect="limit disk"),
     Attack("disk-dev-shm", """
 n = 0

@@ -290,7 +290,11 @@ def llm_sandbox() -> dict[str, float]:
 
     start = time.perf_counter()
     with SandboxSession(
-        lang="python", image=image_name(()), keep_template=True, skip_environment_setup=True
+        lang="python",
+        image=image_name(()),
+        keep_template=True,
+        skip_environment_setup=True,
+        workdir="/tmp",
     ) as session:
         opened = (time.perf_counter() - start) * 1e3
         answer = session.run("print(1 + 1)")

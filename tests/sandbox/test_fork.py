@@ -135,6 +135,33 @@ async def test_no_descriptor_is_shared_between_copies(pool: SandboxPool, name: s
             assert result.error == ("" if name == "deleted file" else "OSError"), result.text
 
 
+GUEST = "import sys\nguest = sys._getframe(1).f_globals\n"
+HOSTILE = {
+    "kept a copy's channel": "import os\nos.close = lambda fd: None",
+    "process group": "import os\nos.setsid = lambda: None",
+    "kept capabilities": GUEST + "guest['drop_capabilities'] = lambda: None",
+    "descriptor": "import os\nr, w = os.pipe()\nos.closerange = lambda a, b: None",
+    "did not say hello": "import os\nos.setsid = lambda: os._exit(0)",
+    "ended before it was ready": "import os\nos.chdir = lambda path: os._exit(0)",
+    "did not answer": "import os, time\nos.setsid = lambda: time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("reason", HOSTILE)
+async def test_an_interpreter_that_cheats_while_it_is_copied(
+    process_pool: SandboxPool, reason: str
+) -> None:
+    """The worker's own steps are user code's to change: only what /proc shows counts."""
+    async with process_pool.session() as session, process_pool.session() as victim:
+        await victim.run("x = 1")
+        await session.run(HOSTILE[reason])
+        with pytest.raises(ForkRefused, match=reason):
+            await session.fork(2)
+        assert (await session.run("1 + 1")).value == "2"
+        assert (await victim.run("x")).value == "1"
+    assert (await process_pool.guests[0].link.statistics())["episodes"] <= 3
+
+
 async def test_namespaces_stay_locked_after_a_fork(process_pool: SandboxPool) -> None:
     """Even with the branch key found in memory, an unverified copy gets no system call it lacked."""
     async with process_pool.session() as session:

@@ -37,7 +37,8 @@ def _containers() -> Iterator[str]:
     try:
         client = docker.from_env(timeout=30)
     except docker.errors.DockerException:
-        return  # no daemon, no containers
+        log.warning("docker: no daemon answers, so containers were not looked for")
+        return
     try:
         for container in orphans(client):
             container.remove(force=True)

@@ -21,6 +21,11 @@ if ! command -v dockerd >/dev/null || ! command -v iptables >/dev/null; then
     } >>"$log" 2>&1
 fi
 if ! answers; then
+    # A daemon that was killed leaves its pid file, which stops the next one.
+    pid="$(cat /var/run/docker.pid 2>/dev/null || true)"
+    if [ -n "$pid" ] && ! ps -o comm=,stat= -p "$pid" 2>/dev/null | grep -q '^dockerd  *[^Z]'; then
+        rm -f /var/run/docker.pid
+    fi
     # No bridge and no firewall rules: sandboxes have no network.
     setsid nohup dockerd --bridge=none --iptables=false >>"$log" 2>&1 </dev/null &
 fi

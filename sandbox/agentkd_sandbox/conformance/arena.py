@@ -1,0 +1,188 @@
+"""Runs attacks: one attacker at a time, a live victim beside it, and targets on the host.
+
+For every attack it asserts: nothing was reached (`ESCAPED` is nowhere in the output), the block ended
+in time, the victim still has its variables and its file, the supervisor answers, the host's file is
+as it was, nobody connected to the host's sockets, and the guest has as many processes as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import socket
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+from agentkd_sandbox.backends import Backend
+from agentkd_sandbox.conformance.attack import PRELUDE, Attack
+from agentkd_sandbox.errors import SandboxError, SessionClosed
+from agentkd_sandbox.limits import MIB, Limits
+from agentkd_sandbox.pool import SandboxPool
+from agentkd_sandbox.session import Session
+
+LIMITS = Limits(
+    timeout_s=0.8,
+    grace_s=0.3,
+    block_cpu_s=5,
+    cpu_s=20,
+    memory_bytes=256 * MIB,
+    processes=24,
+    open_files=128,
+    file_bytes=4 * MIB,
+    disk_bytes=8 * MIB,
+    inodes=512,
+    output_kill_bytes=16 * MIB,
+    tool_calls=50,
+    tool_timeout_s=1.0,
+)
+LATE_S = 2.5
+"""Slack for a busy machine, on top of timeout and grace."""
+SETTLE_S = 3.0
+
+
+class Arena:
+    """A pool under attack."""
+
+    def __init__(self, backend: str | Backend) -> None:
+        self.pool = SandboxPool(
+            backend, limits=LIMITS, tools={"ping": lambda: "pong"}, size=4, prefork=0
+        )
+        self.mark = "mark" + secrets.token_hex(8)
+        self.secret = f"{self.mark}-{secrets.randbelow(900000) + 100000}"
+        self._stack = contextlib.AsyncExitStack()
+        self._victim: Session | None = None
+        self._connections: list[str] = []
+        self._canary = Path()
+
+    async def __aenter__(self) -> Arena:
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="agentkd-canary-"))
+        self._canary = Path(folder, "canary")
+        self._canary.write_text("untouched")
+        self._listeners = [socket.create_server(("127.0.0.1", 0))]
+        self._abstract = "agentkd-" + secrets.token_hex(6)
+        unix = socket.socket(socket.AF_UNIX)
+        unix.bind("\0" + self._abstract)
+        unix.listen()
+        self._listeners.append(unix)
+        for listener in self._listeners:
+            listener.setblocking(False)
+            self._stack.callback(listener.close)
+        await self._stack.enter_async_context(self.pool)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def run(self, attack: Attack) -> list[str]:
+        """Run one attack and return everything that went wrong; empty means contained."""
+        if not self.applies(attack):
+            return []
+        victim = await self._find_victim()
+        before = await self._processes()
+        failures: list[str] = []
+        async with self.pool.session() as attacker:
+            code = self._fill(PRELUDE + attack.code)
+            blocks = [code, *([attack.second] if attack.second else [])]
+            for number, block in enumerate(blocks):
+                started = time.monotonic()
+                try:
+                    result = await attacker.run(block)
+                except SessionClosed:
+                    break  # an earlier block broke the protocol
+                except SandboxError as error:
+                    failures.append(f"the sandbox broke: {error}")
+                    break
+                seconds = time.monotonic() - started
+                if seconds > LIMITS.timeout_s + LIMITS.grace_s + LATE_S:
+                    failures.append(f"the block took {seconds:.1f} s")
+                said = "\n".join([result.stdout, result.stderr, result.value or ""])
+                if "ESCAPED" in said:
+                    failures.append(said[said.index("ESCAPED") :][:300])
+                if self.secret in said:
+                    failures.append("the victim's secret was read")
+                summary = f"{result.status} {result.limit or ''} {result.text}"
+                is_landlock = result.tier.endswith("landlock")
+                if number == 0 and attack.expect and not is_landlock:
+                    if not re.match(attack.expect, re.sub(" +", " ", summary), re.DOTALL):
+                        failures.append(f"expected {attack.expect!r}, got {summary[:200]!r}")
+                    if attack.is_alive not in (None, result.is_alive):
+                        failures.append(f"interpreter alive: {result.is_alive}")
+        failures += await self._check_victim(victim)
+        failures += self._check_host()
+        failures += await self._check_processes(before)
+        return failures
+
+    def applies(self, attack: Attack) -> bool:
+        """Whether the attack is one for this tier."""
+        return not attack.tiers or any(self.pool.tier.endswith(tier) for tier in attack.tiers)
+
+    def _fill(self, code: str) -> str:
+        port = self._listeners[0].getsockname()[1]
+        for name, value in (
+            ("CANARY", str(self._canary)),
+            ("HOST_PID", str(os.getpid())),
+            ("PORT", str(port)),
+            ("ABSTRACT", self._abstract),
+            ("SECRET_MARK", self.mark),
+        ):
+            code = code.replace(f"@{name}@", value)
+        return code
+
+    async def _find_victim(self) -> Session:
+        if self._victim is None or self._victim.is_closed:
+            self._victim = await self.pool.open()
+            self._stack.push_async_callback(self._victim.close)
+            await self._victim.run(f"secret = {self.secret!r}\nopen('keep', 'w').write(secret)")
+        return self._victim
+
+    async def _check_victim(self, victim: Session) -> list[str]:
+        try:
+            result = await victim.run("(secret, open('keep').read(), sum(range(1000)))")
+        except SandboxError as error:
+            self._victim = None
+            return [f"the victim was lost: {error}"]
+        if result.value != repr((self.secret, self.secret, 499500)) or result.is_restarted:
+            await victim.close()
+            self._victim = None
+            return [f"the victim was changed: {result.status} {result.text[:300]}"]
+        return []
+
+    def _check_host(self) -> list[str]:
+        failures = []
+        if self._canary.read_text() != "untouched":
+            failures.append("the host's file was changed")
+        for listener in self._listeners:
+            with contextlib.suppress(BlockingIOError):
+                listener.accept()[0].close()
+                failures.append(f"a connection came to the host's {listener.getsockname()!r}")
+        return failures
+
+    async def _processes(self) -> dict[int, int]:
+        return {
+            number: (await guest.link.statistics())["processes"]
+            for number, guest in enumerate(self.pool.guests)
+        }
+
+    async def _check_processes(self, before: dict[int, int]) -> list[str]:
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            try:
+                now = await self._processes()
+            except (SandboxError, TimeoutError) as error:
+                return [f"the supervisor does not answer: {error}"]
+            left = {n: count - before[n] for n, count in now.items() if count > before.get(n, 99)}
+            if not left:
+                return []
+            if time.monotonic() > deadline:
+                return [f"{sum(left.values())} processes were left behind"]
+            await asyncio.sleep(0.05)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from agentkd_envs import EnvError
+from agentkd_sandbox.cli import app as sandbox_app
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +30,8 @@ app = App(
         "'agentkd recipes' lists the recipes and all settings."
     ),
 )
+
+app.command(sandbox_app, name="sandbox")
 
 RunOption = Annotated[Path, Parameter(help="Run folder; made if it is not there.")]
 RecipeOption = Annotated[

@@ -12,7 +12,7 @@ from agentkd_envs.household.belief import Belief, read_sentence
 from agentkd_envs.household.engine import Engine
 from agentkd_envs.household.game import KINDS
 from agentkd_envs.household.generator import PRESETS, build_game
-from agentkd_envs.household.search_order import plausible_first
+from agentkd_envs.household.search_order import as_listed, plausible_first
 from agentkd_envs.household.tasks import SPLITS, plan_from
 
 LIMIT = 50

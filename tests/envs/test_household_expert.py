@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from agentkd_envs import Move, Task, TaskDataError
+from agentkd_envs import Move, Task, TaskDataError, UnknownNameError
 from agentkd_envs.household import HouseholdEnv, HouseholdExpert
 from agentkd_envs.household.belief import Belief, read_sentence
 from agentkd_envs.household.engine import Engine
@@ -237,3 +237,12 @@ def test_an_unsolvable_room_leads_to_harmless_moves() -> None:
     assert expert.next(seen).action == "take mug 1 from desk 1"
     move = expert.next("You pick up the mug 1 from the desk 1.")
     assert move == Move("Have mug 1. There is no microwave.", "look")
+
+
+def test_small_rooms_are_searched_as_listed() -> None:
+    listing = ["shelf 2", "shelf 1", "cabinet 1", "bed 1"]
+    assert as_listed("mug", listing) == listing
+    assert HouseholdEnv(preset="small").search == "as_listed"
+    assert HouseholdEnv(preset="full").search == "plausible_first"
+    with pytest.raises(UnknownNameError, match="as_listed"):
+        HouseholdEnv(search="as_listd")

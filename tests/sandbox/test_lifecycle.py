@@ -18,7 +18,8 @@ from agentkd_sandbox.gc import collect_garbage
 from .conftest import make_backend, require_docker
 
 HOST = """
-import asyncio, json, os, sys
+import asyncio, json, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from agentkd_sandbox import SandboxPool, ProcessBackend, DockerBackend, Limits
 name = sys.argv[1]
 backend = {"process": lambda: ProcessBackend(tiers=("ns",)), "docker": DockerBackend,

@@ -39,8 +39,10 @@ def renderer(name: str) -> ChatRenderer:
 
 
 NAMES = ("tiny", "smollm2", "llama3-like")
+# SmolLM2's vocabulary has no tokens for control bytes and for the lead bytes of planes 4 and up, so
+# that such text cannot be written by that model at all; the tiny tokenizer's own test has them.
 content = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=60
+    st.characters(exclude_categories=["Cs", "Cc"], max_codepoint=0x3FFFF), max_size=60
 ) | st.sampled_from(
     ["", " ", "Thought: a\nAction: go to desk 1", "```python\nprint('é')\n```", "日本 🙂", "a\n\n"]
 )

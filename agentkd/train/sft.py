@@ -143,7 +143,9 @@ def _trainer(
         dataset_kwargs={"skip_prepare_dataset": True},
         train_sampling_strategy="group_by_length",
         length_column_name="length",
-        gradient_checkpointing=None,
+        # TRL turns checkpointing on by default, under a name that transformers deprecates: None is
+        # the only value of it that does not warn.
+        gradient_checkpointing=None,  # type: ignore[arg-type]
         activation_checkpointing=False,
         bf16=_use_bf16(settings.precision, device),
         fp16=False,

@@ -26,8 +26,6 @@ from agentkd import __version__
 from agentkd.errors import MissingStageError, RunChangedError, StorageError
 from agentkd.recipe import Recipe, flat
 
-STAGES = ("collect", "curate", "train", "eval")
-
 _DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "collect": ("env", "agent", "collect"),
     "curate": ("curate",),

@@ -2,9 +2,9 @@
 
 The trainer gets ready-made `input_ids` and `labels` (`agentkd.train.labels`) and is used
 unchanged: no template is rendered, nothing is truncated, no row is dropped behind the user's back.
-A killed training
-goes on from its last checkpoint, with the order of the rows, the optimizer and the schedule as
-they were.
+Its loss is computed where labels are and nowhere else (`agentkd.train.labelled_head`). A killed
+training goes on from its last checkpoint, with the order of the rows, the optimizer and the
+schedule as they were.
 """
 
 import json
@@ -121,6 +121,8 @@ def _trainer(
 ) -> Any:
     from trl import SFTConfig, SFTTrainer
 
+    from agentkd.train.labelled_head import score_labelled_tokens_only
+
     micro = min(settings.micro_batch_size or settings.batch_size, settings.batch_size)
     accumulation = -(-settings.batch_size // micro)
     steps = settings.max_steps or math.ceil(len(rows) / (micro * accumulation) * settings.epochs)
@@ -181,6 +183,7 @@ def _trainer(
             )
         ],
     )
+    score_labelled_tokens_only(student.model)
     for callback in list(trainer.callback_handler.callbacks):
         if type(callback).__name__ in {"PrinterCallback", "ProgressCallback"}:
             trainer.remove_callback(callback)

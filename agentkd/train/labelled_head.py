@@ -1,0 +1,119 @@
+"""Makes TRL score only the tokens that carry a label, on every device.
+
+TRL's trainers ask the model for `fused_lm_head=True` and get the log-probabilities of the labels
+instead of logits. On a GPU TRL projects only the labelled positions through the head; elsewhere it
+projects all of them, with unfused operations, although in a trajectory only a third of the tokens
+carry a label. Here every device skips the others, and the attention mask of right-padded rows is
+left out, because causal attention keeps padding from every token before it. Loss and gradients are
+those of TRL.
+"""
+
+import functools
+import types
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+from trl.trainer.utils import FusedCausalLMOutput
+
+LOGITS_AT_ONCE = 2**25
+"""Logits that are held for the backward pass; beyond that they are computed again in chunks."""
+
+
+def score_labelled_tokens_only(model: Any) -> None:
+    """Change what `model(..., labels=..., fused_lm_head=True)` computes, in place.
+
+    Call it after TRL has prepared the model, that is, on the model of a trainer. Models whose head
+    does more than a projection (soft-capped, scaled or routed ones) are left to TRL.
+    """
+    if _has_special_head(model.config.get_text_config()):
+        return
+    fused_by_trl = model.forward
+
+    @functools.wraps(fused_by_trl)
+    def forward(self: Any, *args: Any, fused_lm_head: bool = False, **kwargs: Any) -> Any:
+        if not fused_lm_head or kwargs.get("labels") is None or "shift_labels" in kwargs:
+            return fused_by_trl(*args, fused_lm_head=fused_lm_head, **kwargs)
+        return _score(self, *args, **kwargs)
+
+    model.forward = types.MethodType(forward, model)
+
+
+def _has_special_head(config: Any) -> bool:
+    names = (
+        "final_logit_softcapping",
+        "logit_scale",
+        "output_multiplier",
+        "lm_head_multiplier",
+        "logits_scaling",
+        "output_router_logits",
+    )
+    return any(getattr(config, name, None) for name in names)
+
+
+def _score(
+    model: Any,
+    *args: Any,
+    labels: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    num_items_in_batch: Any = None,
+    **kwargs: Any,
+) -> FusedCausalLMOutput:
+    kwargs["use_cache"] = False
+    if attention_mask is not None and not _is_right_padded(attention_mask):
+        kwargs["attention_mask"] = attention_mask
+    hidden = model.base_model(*args, **kwargs).last_hidden_state[:, :-1]
+    targets = labels[:, 1:]
+    is_labelled = targets != -100
+    head = model.get_output_embeddings()
+    log_probs, entropy, is_top1 = _log_probabilities(
+        hidden[is_labelled], head, targets[is_labelled]
+    )
+    count = is_labelled.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
+    return FusedCausalLMOutput(
+        loss=-log_probs.sum() / count,
+        log_probs=_spread(log_probs, is_labelled),
+        entropy=_spread(entropy, is_labelled),
+        is_top1=_spread(is_top1, is_labelled),
+        label_mask=is_labelled,
+    )
+
+
+def _is_right_padded(mask: torch.Tensor) -> bool:
+    """Whether all zeros of a [rows, columns] mask stand behind the ones of their row."""
+    return mask.ndim == 2 and bool((mask[:, 1:] <= mask[:, :-1]).all())
+
+
+def _spread(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Put `values` where `mask` is true and zero elsewhere; stays differentiable if none is."""
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
+
+
+def _log_probabilities(
+    hidden: torch.Tensor, head: Any, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of each target: log-probability, entropy of its distribution, whether it is the likeliest.
+
+    `hidden` is [tokens, width], `targets` [tokens]; the results are [tokens].
+    """
+    rows = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
+    if len(hidden) <= rows:
+        return _of_chunk(hidden, head, targets)
+    parts = [
+        checkpoint(_of_chunk, some, head, wanted, use_reentrant=False)
+        for some, wanted in zip(hidden.split(rows), targets.split(rows), strict=True)
+    ]
+    log_probs, entropies, tops = zip(*parts, strict=True)
+    return torch.cat(log_probs), torch.cat(entropies), torch.cat(tops)
+
+
+def _of_chunk(
+    hidden: torch.Tensor, head: Any, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    logits = head(hidden).float()
+    log_probs = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    with torch.no_grad():
+        everything = logits.log_softmax(-1)
+        entropy = -(everything.exp() * everything).sum(-1)
+        is_top1 = logits.argmax(-1) == targets
+    return log_probs, entropy, is_top1

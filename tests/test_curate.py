@@ -34,6 +34,7 @@ def test_counts_sum_to_what_was_read(play) -> None:
     assert select.counts == {
         "episodes read": 6,
         "infrastructure failure": 1,
+        "outcome unknown": 0,
         "not successful": 1,
         "nothing to train": 1,
         "duplicate": 1,

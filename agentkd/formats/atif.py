@@ -21,7 +21,7 @@ from agentkd.errors import RecordError
 from agentkd.formats.atif_foreign import read_foreign
 from agentkd.formats.base import Damage, Format, OnDamage
 from agentkd.formats.conversation import TOOLS
-from agentkd.formats.documents import FileNames, files_of
+from agentkd.formats.documents import FileNames
 from agentkd.formats.items import read_items
 from agentkd.trajectory import Trajectory
 
@@ -182,12 +182,11 @@ def _write(trajectories: Iterable[Trajectory], folder: Path) -> None:
 
 
 def _read(path: Path, on_damage: OnDamage) -> Iterator[Trajectory]:
-    for file in files_of(path, ".json", ".jsonl"):
-        for item in read_items(file, on_damage):
-            try:
-                yield from from_atif(item.value, file, item.number)
-            except RecordError as error:
-                on_damage(Damage(file, item.place, str(error)))
+    for item in read_items(path, on_damage):
+        try:
+            yield from from_atif(item.value, path, item.number)
+        except RecordError as error:
+            on_damage(Damage(path, item.place, str(error)))
 
 
 ATIF = Format(

@@ -1,9 +1,7 @@
-"""Formats with one file per trajectory: names of the files, and reading a whole folder."""
+"""Names of the files of formats that have one for each trajectory."""
 
 import hashlib
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
@@ -26,11 +24,3 @@ class FileNames:
             name = f"{stem}-{number}"
         self._given.add(name.lower())
         return name + self.suffix
-
-
-def files_of(path: Path, *suffixes: str) -> Iterator[Path]:
-    """The file itself, or the files of a folder and the folders in it, sorted by path."""
-    if not path.is_dir():
-        yield path
-        return
-    yield from sorted(file for file in path.rglob("*") if file.suffix in suffixes)

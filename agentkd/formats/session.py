@@ -28,7 +28,7 @@ from agentkd.formats.conversation import (
     trajectory_of,
     turns_of,
 )
-from agentkd.formats.documents import FileNames, files_of
+from agentkd.formats.documents import FileNames
 from agentkd.formats.items import Item, read_items
 from agentkd.formats.lines import write_lines
 from agentkd.trajectory import Trajectory
@@ -77,20 +77,26 @@ def _write(trajectories: Iterable[Trajectory], folder: Path) -> None:
 
 
 def _read(path: Path, on_damage: OnDamage) -> Iterator[Trajectory]:
-    for number, file in enumerate(files_of(path, ".jsonl")):
-        place = "line 1"
-        turns: list[Turn] = []
-        header: dict[str, Any] = {}
-        try:
-            for item in read_items(file, on_damage):
-                place = item.place
-                if item.number == 0:
-                    header = _header(item)
-                elif item.value.get("type") == "message":
-                    turns.append(message_turn(item.value.get("message")))
-            yield _trajectory(header, turns, file, number)
-        except RecordError as error:
-            on_damage(Damage(file, place, str(error)))
+    place = "line 1"
+    turns: list[Turn] = []
+    header: dict[str, Any] = {}
+    try:
+        for item in read_items(path, _spoil):
+            place = item.place
+            if item.number == 0:
+                header = _header(item)
+            elif item.value.get("type") == "message":
+                turns.append(message_turn(item.value.get("message")))
+        trajectory = _trajectory(header, turns, path)
+    except RecordError as error:
+        on_damage(Damage(path, place, str(error)))
+    else:
+        yield trajectory
+
+
+def _spoil(damage: Damage) -> None:
+    """A session without one of its lines is another one."""
+    raise RecordError(f"{damage.place}: {damage.reason}")
 
 
 def _header(item: Item) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def _header(item: Item) -> dict[str, Any]:
     return dict(item.value)
 
 
-def _trajectory(header: dict[str, Any], turns: list[Turn], path: Path, number: int) -> Trajectory:
+def _trajectory(header: dict[str, Any], turns: list[Turn], path: Path) -> Trajectory:
     ours = header.get("agentkd")
     ours = ours if isinstance(ours, dict) else {}
     flags = ours.get("loss")
@@ -113,7 +119,7 @@ def _trajectory(header: dict[str, Any], turns: list[Turn], path: Path, number: i
         Origin(
             format="sessions",
             path=path,
-            number=number,
+            number=0,
             id=header.get("id", path.stem),
             kind=str(ours.get("env") or ""),
             fields={"harness": header["harness"]} if "harness" in header else {},

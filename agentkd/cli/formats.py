@@ -1,6 +1,7 @@
 """The commands `export` and `import`: episodes to and from the formats of others."""
 
 import shlex
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +10,13 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from agentkd.formats import FORMATS, format_named
+from agentkd.formats.contents import Contents, Observer
 from agentkd.recipe import Recipe
 from agentkd.run_folder import RunFolder
 
 WRITABLE = ", ".join(name for name, one in FORMATS.items() if one.write)
 READABLE = ", ".join(FORMATS)
+PROGRESS_EVERY_S = 10.0
 
 
 def add_format_commands(app: App, console: Console, recipe_of: Callable[[Path], Recipe]) -> None:
@@ -40,12 +43,12 @@ def add_format_commands(app: App, console: Console, recipe_of: Callable[[Path], 
         section keeps; atif and sessions get all of them.
         """
         from agentkd.curate.redact import Redactor
-        from agentkd.formats.hub import push, require_token
+        from agentkd.formats.hub import check_target, push
         from agentkd.formats.run_export import export_run
 
         target = format_named(format, to_write=True)
         if push_to_hub:
-            require_token()
+            check_target(push_to_hub)
         command = ["agentkd", "export", "--run", str(run), "--format", format, "--out", str(out)]
         console.print(f"[bold]Export[/bold]  {target.summary}", highlight=False)
         result = export_run(
@@ -55,6 +58,7 @@ def add_format_commands(app: App, console: Console, recipe_of: Callable[[Path], 
             out,
             Redactor() if redact else None,
             shlex.join(command if redact else [*command, "--no-redact"]),
+            _progress(console),
         )
         contents = result.contents
         _table(console, {"episodes": contents.episodes, "steps": contents.steps})
@@ -90,7 +94,9 @@ def add_format_commands(app: App, console: Console, recipe_of: Callable[[Path], 
             raise UserError(f"name the files: agentkd import FILE --format {format} --run {run}")
         console.print(f"[bold]Import[/bold]  {source.summary}", highlight=False)
         folder = RunFolder(run)
-        result = import_files(files, source, folder, skip_damaged=skip_damaged)
+        result = import_files(
+            files, source, folder, skip_damaged=skip_damaged, on_episode=_progress(console)
+        )
         contents = result.contents
         _table(
             console,
@@ -111,6 +117,19 @@ def add_format_commands(app: App, console: Console, recipe_of: Callable[[Path], 
         if contents.unknown_outcomes:
             curate += " --curate.only_successes false"
         _next(console, curate, "next")
+
+
+def _progress(console: Console) -> Observer:
+    """Say now and then how far it is."""
+    printed = time.monotonic()
+
+    def on_episode(contents: Contents) -> None:
+        nonlocal printed
+        if time.monotonic() - printed >= PROGRESS_EVERY_S:
+            printed = time.monotonic()
+            console.print(f"  {contents.episodes:,} episodes so far", highlight=False)
+
+    return on_episode
 
 
 def _table(console: Console, counts: Mapping[str, int]) -> None:

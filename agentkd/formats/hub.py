@@ -1,14 +1,17 @@
 """Pushes an exported folder to the Hugging Face Hub as a data set."""
 
+import re
 from pathlib import Path
 
 from agentkd.errors import HubError
 
 
-def require_token() -> None:
-    """Raise `HubError` if this machine has no token for the Hub."""
+def check_target(repo: str) -> None:
+    """Raise `HubError` if `repo` is no name of a data set, or this machine has no token."""
     from huggingface_hub import get_token
 
+    if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)?", repo):
+        raise HubError(f"'{repo}' is no name of a data set, as USER/NAME is")
     if not get_token():
         raise HubError(
             "there is no Hugging Face token on this machine; log in with: hf auth login\n"
@@ -24,7 +27,7 @@ def push(folder: Path, repo: str) -> str:
     """
     from httpx import HTTPError
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi()
     try:
@@ -35,7 +38,7 @@ def push(folder: Path, repo: str) -> str:
             repo_type="dataset",
             commit_message="Export by agentkd",
         )
-    except (HfHubHTTPError, HFValidationError, HTTPError, OSError) as error:
+    except (HfHubHTTPError, HTTPError, OSError) as error:
         reason = str(error).strip() or type(error).__name__
         raise HubError(
             f"the Hub did not take '{repo}': {reason}\n"

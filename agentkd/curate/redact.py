@@ -71,9 +71,10 @@ def _pattern(kind: str, clues: str, pattern: str, replacement: str | None = None
 _API_KEYS = {
     "sk-": r"sk-(?=[\w-]*\d)[\w-]{20,}",
     "hf_": r"hf_[A-Za-z0-9]{30,}",
-    "gh": r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{50,})",
+    "ghp_ gho_ ghu_ ghs_ ghr_": r"gh[pousr]_[A-Za-z0-9]{36,}",
+    "github_pat_": r"github_pat_\w{50,}",
     "glpat-": r"glpat-[\w-]{20,}",
-    "aki": r"AKIA[A-Z0-9]{16}",
+    "akia": r"AKIA[A-Z0-9]{16}",
     "asia": r"ASIA[A-Z0-9]{16}",
     "aiza": r"AIza[\w-]{35}",
     "ya29.": r"ya29\.[\w-]{20,}",
@@ -95,7 +96,7 @@ _API_KEYS = {
     "sg.": r"SG\.[\w-]{16,}\.[\w-]{16,}",
     "dop_v1_": r"dop_v1_[a-f0-9]{64}",
 }
-"""Clue and form of the keys that say whose they are."""
+"""Clues and form of the keys that say whose they are."""
 
 _SECRET_NAME = r"(?i:api[_-]?key|secret(?:[_-]?(?:access)?[_-]?key)?|token|passwo?r?d|passwd)"
 _SECRET_VALUE = r"(?=[^\s\"'\\]*\d)(?=[^\s\"'\\]*[A-Za-z])[A-Za-z0-9_\-.+/=!@#$%^&*~]{12,}"

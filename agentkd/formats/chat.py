@@ -25,8 +25,7 @@ from agentkd.formats.conversation import (
     TOOLS,
     Origin,
     Turn,
-    flag_of,
-    number_of,
+    outcome_in,
     role_of,
     text_of,
     trajectory_of,
@@ -108,6 +107,7 @@ def _to_row(trajectory: Trajectory) -> dict[str, Any]:
         "reward": trajectory.outcome.reward,
         "success": trajectory.outcome.success,
         "status": trajectory.outcome.status,
+        "ended_by": trajectory.outcome.ended_by,
     }
 
 
@@ -126,6 +126,7 @@ def _write_messages(trajectories: Iterable[Trajectory], folder: Path) -> None:
             "reward": Value("float64"),
             "success": Value("bool"),
             "status": text,
+            "ended_by": text,
         }
     ).arrow_schema
     rows = (_to_row(trajectory) for trajectory in trajectories if trajectory.steps)
@@ -142,7 +143,6 @@ def _read(name: str, path: Path, on_damage: OnDamage) -> Iterator[Trajectory]:
                 raise RecordError("'messages' must be a list of messages")
             tools = value.get(TOOLS) or []
             tools = json.loads(tools) if isinstance(tools, str) else tools
-            is_unknown = value.get("status") == "unknown"
             yield trajectory_of(
                 [message_turn(entry) for entry in value["messages"]],
                 Origin(
@@ -151,8 +151,7 @@ def _read(name: str, path: Path, on_damage: OnDamage) -> Iterator[Trajectory]:
                     number=item.number,
                     id=str(value.get("trajectory_id") or f"{path.name}#{item.number}"),
                     kind=str(value.get("env") or ""),
-                    reward=None if is_unknown else number_of(value.get("reward"), "reward"),
-                    success=None if is_unknown else flag_of(value.get("success"), "success"),
+                    outcome=outcome_in(value),
                     tools=tools,
                     policy=text_of(value.get("policy")) or None,
                     model=text_of(value.get("model")) or None,

@@ -10,14 +10,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from agentkd_envs import Task
 
 from agentkd.errors import RecordError
-from agentkd.trajectory import Message, Outcome, PolicyInfo, Role, Step, Trajectory
+from agentkd.trajectory import EndedBy, Message, Outcome, PolicyInfo, Role, Status, Step, Trajectory
 
 TOOLS = "tools"
 """Key of `Trajectory.extra` for the tools that a policy was offered, defined as OpenAI does."""
@@ -42,6 +42,12 @@ ROLES: dict[str, Role] = {
 
 _ACTION = re.compile(r"^[ \t>*_]*action[ \t*_]*:[ \t*_]*", re.IGNORECASE | re.MULTILINE)
 _THOUGHT = re.compile(r"^[ \t>*_]*thought[ \t*_]*:[ \t*_]*", re.IGNORECASE)
+
+
+_STATUSES: dict[str, Status] = {name: name for name in get_args(Status)}
+_ENDINGS: dict[str, EndedBy] = {name: name for name in get_args(EndedBy)}
+
+UNKNOWN = Outcome(0.0, False, "unknown", "unknown")
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,7 @@ class Origin:
     """The world that it played in, as far as the source tells."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """What else the source says about the task, JSON-able."""
-    reward: float | None = None
-    success: bool | None = None
+    outcome: Outcome = UNKNOWN
     tools: Sequence[Mapping[str, Any]] = ()
     policy: str | None = None
     model: str | None = None
@@ -125,7 +130,7 @@ def trajectory_of(turns: Sequence[Turn], origin: Origin) -> Trajectory:
         policy=PolicyInfo("teacher", origin.policy or origin.format, origin.model),
         prompt=tuple(Message(turn.role, turn.text) for turn in turns[:first]),
         steps=tuple(steps),
-        outcome=outcome_of(origin.reward, origin.success),
+        outcome=origin.outcome,
         format=origin.format,
         extra={
             "imported": {"file": origin.path.name, "number": origin.number},
@@ -134,14 +139,23 @@ def trajectory_of(turns: Sequence[Turn], origin: Origin) -> Trajectory:
     )
 
 
-def outcome_of(reward: float | None, success: bool | None = None) -> Outcome:
-    """Return the outcome that a source recorded, or an unknown one.
+def outcome_in(record: Mapping[str, Any]) -> Outcome:
+    """Return the outcome that a source recorded, or an unknown one; raises `RecordError`.
 
-    Without a word on success, a reward on the scale from 0 to 1 means success from 1 on; a reward
-    on another scale is kept, and says nothing about success.
+    `status` and `ended_by` are those of our own exports. Otherwise, without a word on success, a
+    reward on the scale from 0 to 1 means success from 1 on; a reward on another scale is kept, and
+    says nothing about success.
     """
-    if reward is None or (success is None and not 0 <= reward <= 1):
-        return Outcome(reward or 0.0, False, "unknown", "unknown")
+    reward = number_of(record.get("reward"), "reward")
+    success = flag_of(record.get("success"), "success")
+    status = _STATUSES.get(str(record.get("status")))
+    ended_by = _ENDINGS.get(str(record.get("ended_by")))
+    if reward is None:
+        return UNKNOWN
+    if success is not None and status and ended_by:
+        return Outcome(reward, success, status, ended_by)
+    if success is None and not 0 <= reward <= 1:
+        return replace(UNKNOWN, reward=reward)
     is_solved = reward >= 1 if success is None else success
     return Outcome(reward, is_solved, "ok", "success" if is_solved else "failure")
 

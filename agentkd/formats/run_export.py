@@ -84,7 +84,7 @@ def export_run(
         write_text(partial / "README.md", card)
         partial.rename(folder)
     except OSError as error:
-        raise StorageError(f"cannot write to '{folder}': {error.strerror}") from error
+        raise StorageError(f"cannot write to '{folder}': {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return result

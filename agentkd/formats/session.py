@@ -19,15 +19,7 @@ from agentkd import __version__
 from agentkd.errors import RecordError
 from agentkd.formats.base import Damage, Format, OnDamage
 from agentkd.formats.chat import message_turn
-from agentkd.formats.conversation import (
-    Origin,
-    Turn,
-    flag_of,
-    number_of,
-    text_of,
-    trajectory_of,
-    turns_of,
-)
+from agentkd.formats.conversation import Origin, Turn, outcome_in, text_of, trajectory_of, turns_of
 from agentkd.formats.documents import FileNames
 from agentkd.formats.items import Item, read_items
 from agentkd.formats.lines import write_lines
@@ -54,6 +46,7 @@ def _lines(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
             "reward": outcome.reward,
             "success": outcome.success,
             "status": outcome.status,
+            "ended_by": outcome.ended_by,
             "loss": [turn.loss for turn in turns_of(trajectory) if turn.role == "assistant"],
         },
     }
@@ -80,8 +73,15 @@ def _read(path: Path, on_damage: OnDamage) -> Iterator[Trajectory]:
     place = "line 1"
     turns: list[Turn] = []
     header: dict[str, Any] = {}
+
+    def spoil(damage: Damage) -> None:
+        """A session without one of its lines is another one."""
+        nonlocal place
+        place = damage.place
+        raise RecordError(damage.reason)
+
     try:
-        for item in read_items(path, _spoil):
+        for item in read_items(path, spoil):
             place = item.place
             if item.number == 0:
                 header = _header(item)
@@ -92,11 +92,6 @@ def _read(path: Path, on_damage: OnDamage) -> Iterator[Trajectory]:
         on_damage(Damage(path, place, str(error)))
     else:
         yield trajectory
-
-
-def _spoil(damage: Damage) -> None:
-    """A session without one of its lines is another one."""
-    raise RecordError(f"{damage.place}: {damage.reason}")
 
 
 def _header(item: Item) -> dict[str, Any]:
@@ -113,7 +108,6 @@ def _trajectory(header: dict[str, Any], turns: list[Turn], path: Path) -> Trajec
     if isinstance(flags, list) and len(flags) == len(own):
         for place, flag in zip(own, flags, strict=True):
             turns[place] = replace(turns[place], loss=flag)
-    is_unknown = ours.get("status") == "unknown"
     return trajectory_of(
         turns,
         Origin(
@@ -123,8 +117,7 @@ def _trajectory(header: dict[str, Any], turns: list[Turn], path: Path) -> Trajec
             id=header.get("id", path.stem),
             kind=str(ours.get("env") or ""),
             fields={"harness": header["harness"]} if "harness" in header else {},
-            reward=None if is_unknown else number_of(ours.get("reward"), "reward"),
-            success=None if is_unknown else flag_of(ours.get("success"), "success"),
+            outcome=outcome_in(ours),
             policy=text_of(ours.get("policy")) or None,
             model=text_of(ours.get("model")) or None,
         ),

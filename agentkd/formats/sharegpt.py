@@ -28,8 +28,7 @@ from agentkd.formats.conversation import (
     TOOLS,
     Origin,
     Turn,
-    flag_of,
-    number_of,
+    outcome_in,
     role_of,
     text_of,
     trajectory_of,
@@ -134,8 +133,7 @@ def _read(
                         for key, value in item.value.items()
                         if key not in _NOT_FIELDS and value is not None
                     },
-                    reward=number_of(item.value.get("reward"), "reward"),
-                    success=flag_of(item.value.get("success"), "success"),
+                    outcome=outcome_in(item.value),
                     tools=_tools(item.value.get(TOOLS)),
                 ),
             )

@@ -42,16 +42,16 @@ def test_turns_and_flags_survive_the_trip(play, tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize("name", ["messages", "sessions"])
 def test_outcomes_survive_where_the_format_has_a_place(play, tmp_path: Path, name: str) -> None:
-    solved, failed, unknown = play(count=3)
-    failed = replace(failed, outcome=Outcome(0.25, False, "ok", "failure"))
-    unknown = replace(unknown, outcome=Outcome(0.0, False, "unknown", "unknown"))
-    files = written(name, [solved, failed, unknown], tmp_path / "out")
-    again = [episode.outcome for file in files for episode in read(name, file)]
-    assert sorted((one.reward, one.success, one.status) for one in again) == [
-        (0.0, False, "unknown"),
-        (0.25, False, "ok"),
-        (1.0, True, "ok"),
-    ]
+    outcomes = {
+        Outcome(1.0, True, "ok", "success"),
+        Outcome(0.25, False, "budget", "max_steps"),
+        Outcome(0.0, False, "env_error", "error"),
+        Outcome(0.0, False, "unknown", "unknown"),
+    }
+    (episode,) = play(count=1)
+    episodes = [replace(episode, id=str(n), outcome=one) for n, one in enumerate(outcomes)]
+    files = written(name, episodes, tmp_path / "out")
+    assert {episode.outcome for file in files for episode in read(name, file)} == outcomes
 
 
 def test_a_demonstration_in_the_prompt_is_never_trained(play, tmp_path: Path) -> None:
@@ -251,6 +251,15 @@ def test_damage_is_named_by_file_line_and_reason(
     assert len(found) == 1
     assert str(found[0]).startswith(f"{path}, line 1: ")
     assert reason in str(found[0])
+
+
+def test_a_session_with_a_broken_line_is_damaged_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    message = {"type": "message", "message": {"role": "assistant", "content": "x"}}
+    path.write_text('{"type": "session", "id": "a"}\n{"type\n' + json.dumps(message) + "\n")
+    found: list[Damage] = []
+    assert list(format_named("sessions").read(path, found.append)) == []
+    assert [damage.place for damage in found] == ["line 2"]
 
 
 def test_every_format_says_what_it_is() -> None:

@@ -10,6 +10,8 @@
     |   +-- NothingToTrainError    curation or labelling left no row
     |   +-- RowTooLongError        a row does not fit the model's context
     |   +-- StorageError           the disk is full, or the folder cannot be written
+    |   +-- DamagedFileError       a file to import that is not what its format says (a ValueError)
+    |   +-- HubError               the Hugging Face Hub could not be reached, or refused
     +-- RecordError                a stored line that is not a trajectory (also a ValueError)
     +-- PolicyError                a policy could not answer: provider down, model out of memory
     +-- TemplateError              a chat template that cannot be labelled exactly
@@ -75,6 +77,14 @@ class RowTooLongError(UserError):
 
 class StorageError(UserError):
     """A file could not be written; what was written before is intact."""
+
+
+class DamagedFileError(UserError, ValueError):
+    """A file to import that is not what its format says; the message names the line."""
+
+
+class HubError(UserError):
+    """The Hugging Face Hub could not be reached, or refused."""
 
 
 class RecordError(AgentkdError, ValueError):

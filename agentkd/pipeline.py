@@ -76,12 +76,16 @@ def curate_stage(run: RunFolder, recipe: Recipe) -> dict[str, int]:
     """Turn trajectories into training rows; return how many fell to each filter."""
     run.require(run.trajectories, "collect")
     run.claim("curate", recipe)
-    about = {
-        "Recipe": recipe.name,
-        "Environment": f"{recipe.env.name} {recipe.env.options or ''}".strip(),
-        "Teacher": recipe.collect.policy,
-        "Split": recipe.collect.split,
-    }
+    source = run.recorded().get("import")
+    about = {"Recipe": recipe.name} | (
+        {"Imported from": ", ".join(source["files"]), "Format": source["format"]}
+        if source
+        else {
+            "Environment": f"{recipe.env.name} {recipe.env.options or ''}".strip(),
+            "Teacher": recipe.collect.policy,
+            "Split": recipe.collect.split,
+        }
+    )
     reader = EpisodeReader(run.trajectories)
     counts = write_rows(
         reader.episodes(), selection(recipe.curate), run.rows, recipe.curate.validation, about

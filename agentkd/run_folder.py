@@ -2,7 +2,7 @@
 
     config.json            the recipe, and the settings of each stage that has begun
     manifest.json          versions, git revision, machine
-    trajectories.jsonl     the teacher's episodes
+    trajectories.jsonl     the teacher's episodes, collected or imported
     rows/                  training rows, parquet, with a data card
     student/               the trained student; checkpoints/ and log.jsonl while it trains
     eval/                  one store per policy and split; summary.json
@@ -71,6 +71,10 @@ class RunFolder:
         values = recipe.model_dump(mode="json")
         wanted = {section: values[section] for section in _DEPENDS_ON[stage]}
         stages = self.recorded()
+        if stage == "collect" and "import" in stages:
+            raise StorageError(
+                f"'{self.path}' holds imported episodes; collect into another folder with --run"
+            )
         if stage in stages:
             old, new = flat(stages[stage]), flat(wanted)
             changes = {
@@ -82,6 +86,14 @@ class RunFolder:
                 raise RunChangedError(stage, str(self.path), changes)
         stages[stage] = wanted
         write_json(self.config, {"recipe": values, "stages": stages})
+        if not self.manifest.exists():
+            write_json(self.manifest, manifest())
+
+    def record_import(self, source: Mapping[str, Any]) -> None:
+        """Record that the episodes are imported, and from where; they take collecting's place."""
+        config = self._read_config()
+        config["stages"] = {**config.get("stages", {}), "import": dict(source)}
+        write_json(self.config, config)
         if not self.manifest.exists():
             write_json(self.manifest, manifest())
 

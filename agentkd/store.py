@@ -78,6 +78,18 @@ class EpisodeReader:
         yield from pending.values()
 
 
+def require_no_writer(path: Path) -> None:
+    """Raise `RunLockedError` if a process is writing to the store just now."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunLockedError(
+                f"{path} is being written just now, so that a part of it would be missed; "
+                "run the same command again when the other one has ended"
+            ) from error
+
+
 class EpisodeStore:
     """The writer of a store. Use it as a context manager.
 

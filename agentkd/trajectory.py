@@ -21,8 +21,10 @@ Role = Literal["system", "user", "assistant"]
 Author = Literal["teacher", "student", "base", "expert", "random", "critic"]
 Tag = Literal["error", "reflection", "correction", "plan", "retrieved"]
 FormatError = Literal["malformed", "truncated"]
-Status = Literal["ok", "budget", "format", "env_error", "sandbox_error", "provider_error"]
-EndedBy = Literal["success", "failure", "max_steps", "format_limit", "context", "error"]
+Status = Literal[
+    "ok", "budget", "format", "env_error", "sandbox_error", "provider_error", "unknown"
+]
+EndedBy = Literal["success", "failure", "max_steps", "format_limit", "context", "error", "unknown"]
 
 INFRASTRUCTURE_STATUSES: frozenset[Status] = frozenset(
     {"env_error", "sandbox_error", "provider_error"}
@@ -103,7 +105,12 @@ class PolicyInfo:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the episode ended."""
+    """How the episode ended.
+
+    The status `unknown` is that of an imported episode whose source does not say how it ended:
+    `success` is then false because nobody claims success, and `reward` is what the source says, or
+    0.
+    """
 
     reward: float
     success: bool

@@ -12,7 +12,7 @@ from agentkd.errors import NothingToTrainError
 from agentkd.policies import ScriptedPolicy
 from agentkd.policies.mistakes import ErringExpertPolicy
 from agentkd.recipe import CurateSection
-from agentkd.trajectory import Outcome, Trajectory
+from agentkd.trajectory import Message, Outcome, Trajectory
 
 
 def fail(trajectory: Trajectory) -> Trajectory:
@@ -34,6 +34,7 @@ def test_counts_sum_to_what_was_read(play) -> None:
     assert select.counts == {
         "episodes read": 6,
         "infrastructure failure": 1,
+        "outcome unknown": 0,
         "not successful": 1,
         "nothing to train": 1,
         "duplicate": 1,
@@ -54,6 +55,13 @@ def test_rows_carry_a_flag_per_message(play) -> None:
         assert [entry["content"] for entry in spoken] == [s.text for s in trajectory.steps]
         assert [entry["loss"] for entry in spoken] == [s.loss for s in trajectory.steps]
         assert not any(e["loss"] for e in row["messages"] if e["role"] != "assistant")
+
+
+def test_a_demonstration_in_the_prompt_carries_no_loss(play) -> None:
+    (episode,) = play(count=1)
+    shown = (Message("user", "Ready?"), Message("assistant", "Yes."), *episode.prompt)
+    row = to_row(replace(episode, prompt=shown))
+    assert [entry["loss"] for entry in row["messages"][:4]] == [False, False, False, True]
 
 
 def test_rows_survive_the_trip_to_disk(play, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agentkd import __version__
+from agentkd.cli.formats import add_format_commands
 from agentkd.cli.overrides import split_overrides
 from agentkd.errors import AgentkdError, UserError
 from agentkd.recipe import Recipe, build_recipe, recipe_values, setting_help, shipped_recipes
@@ -128,6 +129,9 @@ def doctor() -> None:
         table.add_row(mark, finding.name, detail)
     console.print(table)
     _next("agentkd demo")
+
+
+add_format_commands(app, console, lambda run: _recipe(None, run))
 
 
 def main(arguments: list[str] | None = None) -> None:

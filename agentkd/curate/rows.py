@@ -24,16 +24,17 @@ Row = dict[str, Any]
 
 
 def to_row(trajectory: Trajectory) -> Row:
-    """Turn one trajectory into one row."""
+    """Turn one trajectory into one row; replies that the prompt demonstrates carry no loss."""
     flags = iter([bool(step.loss) for step in trajectory.steps])
+    first = len(trajectory.prompt)
     return {
         "messages": [
             {
                 "role": message.role,
                 "content": message.content,
-                "loss": message.role == "assistant" and next(flags),
+                "loss": number >= first and message.role == "assistant" and next(flags),
             }
-            for message in trajectory.messages()
+            for number, message in enumerate(trajectory.messages())
         ],
         "task_id": trajectory.task.id,
         "trajectory_id": trajectory.id,

@@ -35,6 +35,7 @@ def selection(settings: CurateSection) -> Selection:
         ("infrastructure failure", lambda trajectory: trajectory.is_graded)
     ]
     if settings.only_successes:
+        filters.append(("outcome unknown", lambda episode: episode.outcome.status != "unknown"))
         filters.append(("not successful", lambda trajectory: trajectory.outcome.success))
     filters.append(("nothing to train", _has_trained_step))
     if settings.drop_duplicates:

@@ -23,6 +23,7 @@ ENDINGS: dict[EndedBy, str] = {
     "format_limit": "too many replies without an action",
     "context": "the conversation outgrew the model's context",
     "error": "a broken machine ended the episode",
+    "unknown": "imported, its ending is not known",
 }
 
 _FORMAT_ERRORS: dict[FormatError, str] = {

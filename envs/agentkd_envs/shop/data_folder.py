@@ -41,7 +41,7 @@ class DataFolder:
     synthetic: Mapping[str, Any]
     """ASIN to `instruction` and `instruction_attributes`."""
     human: Mapping[str, Any]
-    """ASIN to the crowd's instructions, each with attributes and options; empty without the file."""
+    """ASIN to the crowd's instructions, with attributes and options; empty without the file."""
 
 
 def open_data(data: Path) -> DataFolder:
@@ -67,8 +67,9 @@ def _items_file(data: Path) -> Path:
     found = sorted(data.glob(f"{_ITEMS}*.json"))
     if not found:
         raise TaskDataError(
-            f"no {_ITEMS}*.json in {data}: put WebShop's {_ITEMS}_1000.json, {_ATTRIBUTES}_1000.json "
-            f"and {_HUMAN} there; its repository's setup.sh names the download"
+            f"no {_ITEMS}*.json in {data}: put WebShop's {_ITEMS}_1000.json, "
+            f"{_ATTRIBUTES}_1000.json and {_HUMAN} there; the setup.sh of its repository names the "
+            "download"
         )
     if len(found) > 1:
         names = ", ".join(path.name for path in found)

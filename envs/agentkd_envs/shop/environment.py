@@ -67,7 +67,7 @@ class ShopEnv:
         `synthetic`, and `splits` is `paper`, `react`, `verl`, `agentbench` or a mapping (see
         `published_splits`). `nouns` is `heuristic` or the name of a spaCy model; it decides how the
         reward compares titles. `attributes_page` adds WebShop's page of attributes.
-        Raises `UnknownNameError` for any other value, `TaskDataError` for files that cannot be used.
+        Raises `UnknownNameError` for any other value, `TaskDataError` for unusable files.
         """
         if format not in RENDERERS:
             raise UnknownNameError("shop format", format, RENDERERS)
@@ -141,9 +141,7 @@ class ShopEnv:
         else:
             goal = goal_list(split, self.kinds)[index]
         catalogue = self._shop()
-        payload = payload_for(
-            goal, catalogue.name, self.format, self.nouns, self.attributes_page
-        )
+        payload = payload_for(goal, catalogue.name, self.format, self.nouns, self.attributes_page)
         return Task("shop", split, index, catalogue.by_asin[goal.asin].category, payload)
 
     async def reset(self, task: Task) -> Observation:

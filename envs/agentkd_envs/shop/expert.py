@@ -21,7 +21,12 @@ STEPS = 15
 """Steps that the customer counts on, those of the environment's default limit."""
 
 _SUB_PAGES = ("Features", "Description")
-_FURTHER_PAGES = 3
+_PAGES = 2
+"""Pages of results to look at before searching with other words."""
+_LAST_SEARCH = 7
+"""Steps that must be left for more results to be of use."""
+_OTHER_THING = 3
+"""Flaws that a product counts as having if it is another kind of thing."""
 _DETOUR = 3
 """Steps for leaving an item page, coming back to one, and buying."""
 
@@ -34,8 +39,15 @@ class Candidate:
     text: str = ""
     """Title and sub pages read so far."""
     unread: list[str] = field(default_factory=lambda: list(_SUB_PAGES))
+    flaws: int = 0
+    """How much speaks against it, beside properties of which nothing is said."""
     rejected: str = ""
     """Why it is not bought; empty as long as it may be."""
+
+    def reject(self, reason: str, flaws: int = 1) -> None:
+        """Rule it out, unless nothing better turns up."""
+        self.rejected = reason
+        self.flaws += flaws
 
 
 class ShopExpert:
@@ -50,6 +62,10 @@ class ShopExpert:
         """Product whose page is open."""
         self.chosen: dict[str, str] = {}
         """Options chosen on that page."""
+        self._queries: tuple[str, ...] = ()
+        """Searches not tried yet."""
+        self._settled = ""
+        """Product that is bought although it is not quite right."""
         self._last_action = ""
         self._steps = 0
 
@@ -57,9 +73,10 @@ class ShopExpert:
         """Choose the first action from the first observation."""
         self.candidates.clear()
         self.chosen.clear()
-        self.current, self._last_action, self._steps = "", "", 0
+        self.current, self._settled, self._last_action, self._steps = "", "", "", 0
         self.page = read_page(observation, self.format)
         self.wishes = read_wishes(self.page.instruction)
+        self._queries = self.wishes.queries
         return self._decide()
 
     def note_action(self, action: str) -> None:
@@ -104,28 +121,26 @@ class ShopExpert:
             candidate.unread = [name for name in candidate.unread if name != read]
             other = self.wishes.contradiction(page.text)
             if other:
-                candidate.rejected = other
+                candidate.reject(other)
         self.page = page
 
     def _appraise(self, offer: Offer) -> Candidate:
         """Judge a product by what the list of results says of it."""
         candidate = Candidate(offer, offer.title)
         if not self.wishes.is_thing(offer.title):
-            candidate.rejected = f"no {self.wishes.thing}"
+            candidate.reject(f"no {self.wishes.thing}", _OTHER_THING)
         elif offer.highest_price > self.wishes.cap:
-            candidate.rejected = f"{offer.price_text} is too much"
-        else:
-            candidate.rejected = self.wishes.contradiction(offer.title)
+            candidate.reject("too dear")
+        elif self.wishes.contradiction(offer.title):
+            candidate.reject(self.wishes.contradiction(offer.title))
         return candidate
 
     def _open_questions(self, candidate: Candidate) -> list[str]:
         said = self.wishes.confirmed(candidate.text)
         return [wish for wish in self.wishes.properties if wish not in said]
 
-    def _promising(self) -> list[Candidate]:
-        """Return the candidates that may be right, those with fewest open questions first."""
-        possible = [one for one in self.candidates.values() if not one.rejected]
-        return sorted(possible, key=lambda one: len(self._open_questions(one)))
+    def _doubts(self, candidate: Candidate) -> int:
+        return len(self._open_questions(candidate)) + candidate.flaws
 
     # Deciding.
 
@@ -140,40 +155,34 @@ class ShopExpert:
         return move
 
     def _search(self) -> Move:
+        query = next(iter(self._queries), self.wishes.queries[0])
+        self._queries = self._queries[1:]
         if self.candidates:
-            return Move("Back to the list.", f"search[{self.wishes.query}]")
+            return Move("Other words may find more.", f"search[{query}]")
         cap = f", up to ${self.wishes.cap:g}" if self.wishes.cap < NO_CAP else ""
         wanted = ", ".join([self.wishes.thing or "something", *self.wishes.properties])
-        return Move(f"Need: {wanted}{cap}.", f"search[{self.wishes.query}]")
+        return Move(f"Need: {wanted}{cap}.", f"search[{query}]")
 
     def _pick(self) -> Move:
-        here = {offer.asin for offer in self.page.offers}
-        promising = self._promising()
-        best = next((one for one in promising if one.offer.asin in here), None)
-        if best is not None and (not self._open_questions(best) or self._is_enough(promising)):
+        here = [self.candidates[offer.asin] for offer in self.page.offers]
+        fitting = [one for one in here if not one.rejected]
+        best = min(fitting, key=self._doubts, default=None)
+        if best is not None and (self._doubts(best) <= 1 or not self.wishes.thing):
             questions = self._open_questions(best)
-            silent = f" {questions[0]}?" if questions else ""
+            asked = f" {questions[0]}?" if questions else ""
             asin = best.offer.asin
-            return Move(f"{asin} fits, {best.offer.price_text}.{silent}", f"click[{asin}]")
-        more = self.page.number * PER_PAGE < self.page.total and self.format != "react"
-        if more and self.page.number < _FURTHER_PAGES and self._steps_left() > 6:
-            return Move("Nothing here fits. Next page.", f"click[{NEXT}]")
-        if best is None and promising and self.page.number > 1:
-            return Move("Something fits on the page before.", f"click[{BACK}]")
-        return self._pick_anything(best)
-
-    def _is_enough(self, promising: list[Candidate]) -> bool:
-        """Return whether to look at what was found rather than at more results."""
-        return len(self._open_questions(promising[0])) <= 1 or not self.wishes.thing
-
-    def _pick_anything(self, best: Candidate | None) -> Move:
-        if best is None:
-            offers = [self.candidates[offer.asin] for offer in self.page.offers]
-            best = min(offers, key=lambda one: len(self._open_questions(one)), default=None)
-        if best is None:
-            return Move("Nothing found. Fewer words.", f"search[{self.wishes.thing or 'gift'}]")
-        asin = best.offer.asin
-        return Move(f"{asin} comes nearest.", f"click[{asin}]")
+            return Move(f"{asin} may fit, {best.offer.price_text}.{asked}", f"click[{asin}]")
+        if self._steps_left() > _LAST_SEARCH:
+            is_last_page = self.page.number * PER_PAGE >= self.page.total
+            if self.format != "react" and not is_last_page and self.page.number < _PAGES:
+                return Move("Nothing here fits. Next page.", f"click[{NEXT}]")
+            if self._queries:
+                return Move("Nothing here fits. Search again.", f"click[{TO_SEARCH}]")
+        if not here:
+            return Move("Nothing found.", f"click[{TO_SEARCH}]")
+        nearest = best or min(here, key=self._doubts)
+        self._settled = nearest.offer.asin
+        return Move(f"{self._settled} comes nearest.", f"click[{self._settled}]")
 
     def _examine(self) -> Move:
         candidate = self.candidates.get(self.current)
@@ -181,11 +190,11 @@ class ShopExpert:
             return Move("I do not know this one. Back.", f"click[{BACK}]")
         wanted = self.wishes.wanted_values(self.page.options)
         missing = next((name for name, value in wanted.items() if not value), "")
-        if missing:
-            candidate.rejected = f"not in that {missing}"
+        if missing and not candidate.rejected:
+            candidate.reject(f"not in that {missing}")
         if self._steps_left() >= _DETOUR + len(wanted):
-            if candidate.rejected and self._has_alternative():
-                return Move(f"This is {candidate.rejected}. Back.", f"click[{BACK}]")
+            if candidate.rejected and self.current != self._settled:
+                return Move(f"This one: {candidate.rejected}. Back.", f"click[{BACK}]")
             questions = self._open_questions(candidate)
             if questions and candidate.unread and not candidate.rejected:
                 page = candidate.unread[0]
@@ -203,11 +212,5 @@ class ShopExpert:
         said.append(self.wishes.contradiction(self.page.text) or "nothing of it")
         return Move(f"It says: {said[0]}. Back.", f"click[{BACK}]")
 
-    def _has_alternative(self) -> bool:
-        return any(one.offer.asin != self.current for one in self._promising()) or (
-            self._steps_left() > 8
-        )
-
     def _steps_left(self) -> int:
         return STEPS - self._steps
-

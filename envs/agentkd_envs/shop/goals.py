@@ -133,9 +133,7 @@ def _choice_count(product: Product, split: str) -> int:
 def _choices(product: Product, split: str) -> tuple[Choice, ...]:
     """Return the choices of a product's options that belong to a split."""
     options = product.options or {}
-    every = [
-        tuple(zip(options, values, strict=True)) for values in combinations(*options.values())
-    ]
+    every = [tuple(zip(options, values, strict=True)) for values in combinations(*options.values())]
     every = Dice(f"{CATALOGUE_NAME}/choices/{product.asin}").shuffled(every)
     count = _choice_count(product, split)
     return tuple(every[-count:] if split == "train" else every[:count])

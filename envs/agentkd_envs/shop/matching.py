@@ -14,17 +14,16 @@ LOWEST_MATCH = 86
 
 _DROPPED = dict.fromkeys(range(128, 256))
 
-BASE_COLOURS = tuple(
-    """
-    black white grey gray silver charcoal graphite slate ivory cream beige tan taupe khaki camel
-    brown chocolate coffee espresso walnut chestnut mahogany bronze copper brass gold golden champagne
-    yellow mustard lemon amber honey orange apricot peach coral salmon rust terracotta red scarlet
-    crimson burgundy maroon wine ruby cherry pink rose blush fuchsia magenta purple violet lilac
-    lavender plum mauve orchid eggplant blue navy indigo cobalt sapphire denim sky azure turquoise
-    teal cyan aqua mint green olive sage emerald jade lime forest moss pine multicolor rainbow
-    camouflage leopard transparent clear
-    """.split()
-)
+_COLOURS = """
+black white grey gray silver charcoal graphite slate ivory cream beige tan taupe khaki camel
+brown chocolate coffee espresso walnut chestnut mahogany bronze copper brass gold golden
+champagne yellow mustard lemon amber honey orange apricot peach coral salmon rust terracotta red
+scarlet crimson burgundy maroon wine ruby cherry pink rose blush fuchsia magenta purple violet
+lilac lavender plum mauve orchid eggplant blue navy indigo cobalt sapphire denim sky azure
+turquoise teal cyan aqua mint green olive sage emerald jade lime forest moss pine multicolor
+rainbow camouflage leopard transparent clear
+"""
+BASE_COLOURS = tuple(_COLOURS.split())
 """Colours to which longer names are reduced; the first that a name contains decides."""
 
 

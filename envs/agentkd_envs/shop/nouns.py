@@ -17,17 +17,16 @@ Nouns = Callable[[str], tuple[str, ...]]
 HEURISTIC = "heuristic"
 
 _WORD = re.compile(r"[^\W_]+(?:\.[^\W_]+)*")
-_NO_NOUNS = frozenset(
-    """
-    a about above across after all also an and any are as at be been before below between both but
-    by can could did do does during each easy either every extra few for from great had has have he
-    her his how i if in inside into is it its just like made makes many may me more most much must
-    my near new nice no nor not of off on one only onto or other our out outside over per perfect
-    please plus she should since so some such than that the their them then there these they this
-    those through to too two under until up upon us use used uses using very via was we were what
-    when where which while who why will with within without would you your
-    """.split()
-)
+_FUNCTION_WORDS = """
+a about above across after all also an and any are as at be been before below between both but
+by can could did do does during each easy either every extra few for from great had has have he
+her his how i if in inside into is it its just like made makes many may me more most much must
+my near new nice no nor not of off on one only onto or other our out outside over per perfect
+please plus she should since so some such than that the their them then there these they this
+those through to too two under until up upon us use used uses using very via was we were what
+when where which while who why will with within without would you your
+"""
+_NO_NOUNS = frozenset(_FUNCTION_WORDS.split())
 
 
 @lru_cache(maxsize=65_536)

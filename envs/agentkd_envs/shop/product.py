@@ -26,7 +26,7 @@ class Product:
     query: str
     """The search phrase under which the product is filed."""
     product_category: str
-    """Path in the shop's tree, its levels separated by `›`."""
+    """Path in the shop's tree, its levels separated by U+203A."""
     description: str = ""
     bullets: tuple[str, ...] = ()
     """Lines of the page `Features`."""

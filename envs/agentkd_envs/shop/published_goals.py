@@ -152,8 +152,8 @@ def _places_in_file(path: Path, count: int) -> list[int]:
     outside = [place for place in places if not 0 <= place < count]
     if outside:
         raise TaskDataError(
-            f"{path} names goal {outside[0]}, but there are {count} goals: it belongs to other files "
-            "or to the other kind of goals"
+            f"{path} names goal {outside[0]}, but there are {count} goals: it belongs to other "
+            "files or to the other kind of goals"
         )
     return places
 

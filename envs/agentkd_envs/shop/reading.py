@@ -13,18 +13,19 @@ from agentkd_envs.shop.pages import BACK, BUY, NEXT, TO_SEARCH
 from agentkd_envs.shop.session import PageName
 from agentkd_envs.shop.vocabulary import OPTIONS
 
+_USUAL_NAMES = """
+style, flavour, colour, scent, pattern, material, length, width, capacity, quantity, edition,
+configuration, item shape, flavor name, scent name, size name, color name, special size type
+"""
 OPTION_NAMES = frozenset(name for name, _ in OPTIONS.values()) | frozenset(
-    """
-    style flavour colour scent pattern material length width capacity quantity edition configuration
-    """.split()
-    + ["item shape", "flavor name", "scent name", "size name", "color name", "special size type"]
+    " ".join(name.split()) for name in _USUAL_NAMES.split(",")
 )
+"""Words that are known to name an option."""
 
 _RESULTS = re.compile(r"Page (\d+) \(Total results: (\d+)\)")
 _RICH_MARK = re.compile(r"\[(?:clicked )?button\] (.*) \[(?:clicked )?button_\]$")
 _ASIN = re.compile(r"[A-Z0-9]{1,10}$")
 _PRICE = re.compile(r"\$(\d+(?:\.\d+)?)(?: to \$(\d+(?:\.\d+)?))?$")
-_SUB_PAGE_BUTTONS = ("Description", "Features", "Reviews", "Attributes")
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,7 @@ class Place:
 
     def opened(self, product: Product) -> "Place":
         """Return the page of a product of the results."""
-        return replace(
-            self, page="item", product=product, visited=self.visited | {product.asin}
-        )
+        return replace(self, page="item", product=product, visited=self.visited | {product.asin})
 
     def choosing(self, option: str, value: str) -> "Place":
         """Return the same item page with one more option chosen."""

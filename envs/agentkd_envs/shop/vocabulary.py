@@ -11,6 +11,7 @@ from functools import cache
 from typing import Literal
 
 Form = Literal["adjective", "for", "with"]
+_FORMS: dict[str, Form] = {"adjective": "adjective", "for": "for", "with": "with"}
 
 
 @dataclass(frozen=True)
@@ -218,27 +219,28 @@ TREE = {
 }
 """Category to the first level of its paths."""
 
-BRANDS = tuple(
-    """
-    Aldermoor Birchley Calvane Dovetree Elmsworth Fernhall Galloway Hartwin Ivoryne Jorvik Kestrin
-    Lindqvist Marlowe Nordvale Oakhurst Pemberly Quillon Ravenna Selwyn Tamsin Umbria Velmont
-    Westbrook Xanthe Yarrow Zephra Ashcombe Brightwell Corvane Drumlin Eastmere Foxglen
-    """.split()
-)
+_BRAND_WORDS = """
+Aldermoor Birchley Calvane Dovetree Elmsworth Fernhall Galloway Hartwin Ivoryne Jorvik Kestrin
+Lindqvist Marlowe Nordvale Oakhurst Pemberly Quillon Ravenna Selwyn Tamsin Umbria Velmont
+Westbrook Xanthe Yarrow Zephra Ashcombe Brightwell Corvane Drumlin Eastmere Foxglen
+"""
+BRANDS = tuple(_BRAND_WORDS.split())
 
-LINES = tuple(
-    """
-    Harbor Meadow Summit Ember Willow Cascade Orchard Lumen Prairie Canyon Juniper Solstice Cedar
-    Atlas Marina Aurora
-    """.split()
-)
+_LINE_WORDS = """
+Harbor Meadow Summit Ember Willow Cascade Orchard Lumen Prairie Canyon Juniper Solstice Cedar
+Atlas Marina Aurora
+"""
+LINES = tuple(_LINE_WORDS.split())
 """Names of product lines in titles."""
 
 OCCASIONS = (
     ("my sister has a birthday next week", "A lovely birthday surprise for a sister or a friend."),
     ("we are moving to a new apartment", "A favorite of people moving to a new apartment."),
     ("i am packing for a camping weekend", "Goes along on every camping weekend."),
-    ("my office colleagues told me about this", "Often seen in the office, to the joy of colleagues."),
+    (
+        "my office colleagues told me about this",
+        "Often seen in an office, to the joy of colleagues.",
+    ),
     ("it is a gift for my grandfather", "Grandfather will be glad of this gift."),
     ("i start university in september", "Made for university, ready for september."),
     ("our wedding anniversary is coming up", "Remembered long after the wedding anniversary."),
@@ -268,8 +270,7 @@ def facets() -> dict[str, Facet]:
     for line in _FACETS.strip().splitlines():
         name, form, values = line.split(" | ")
         first, second, third = values.split(", ")
-        assert form in ("adjective", "for", "with")
-        table[name] = Facet(form, (first, second, third))
+        table[name] = Facet(_FORMS[form], (first, second, third))
     return table
 
 

@@ -33,9 +33,11 @@ class Wishes:
     """Highest price in dollars."""
 
     @property
-    def query(self) -> str:
-        """Words to search for."""
-        return " ".join([*self.properties, self.thing]).strip() or self.instruction
+    def queries(self) -> tuple[str, ...]:
+        """What to search for: all that is wished, then leaving out one property each time."""
+        fewer = [[other for other in self.properties if other != wish] for wish in self.properties]
+        words = [" ".join([*wishes, self.thing]).strip() for wishes in (self.properties, *fewer)]
+        return tuple(dict.fromkeys(filter(None, words))) or (self.instruction,)
 
     def confirmed(self, text: str) -> list[str]:
         """Return the properties that a text says."""
@@ -63,7 +65,9 @@ class Wishes:
         wanted = {}
         for name, values in options.items():
             pattern = rf"\b{re.escape(name)}(?::| should be)? "
-            said = [self.instruction[match.end() :] for match in re.finditer(pattern, self.instruction)]
+            said = [
+                self.instruction[match.end() :] for match in re.finditer(pattern, self.instruction)
+            ]
             fitting = [
                 value
                 for value in values

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from agentkd_envs.dice import Dice
@@ -114,18 +115,19 @@ def _product(record: Any, known: Mapping[str, Any], where: str) -> Product | Non
     if asin == "nan" or len(asin) > _LONGEST_ASIN:
         return None
     price, price_text = _price(asin, record.get("pricing"))
-    bullets = record.get("small_description") or ""
+    bullets = record.get("small_description")
+    lines = bullets if isinstance(bullets, list) else [bullets or ""]
     entry = known.get(asin)
     return Product(
         asin=asin,
         title=record["name"],
         price=price,
         price_text=price_text,
-        category=record["category"],
-        query=record["query"].lower().strip(),
-        product_category=record["product_category"],
+        category=intern(record["category"]),
+        query=intern(record["query"].lower().strip()),
+        product_category=intern(record["product_category"]),
         description=record.get("full_description") or "",
-        bullets=tuple(map(str, bullets)) if isinstance(bullets, list) else (str(bullets),),
+        bullets=tuple(map(str, lines)),
         options=_options(record.get("customization_options"), where),
         attributes=tuple((entry or {}).get("attributes") or ("DUMMY_ATTR",)),
     )

@@ -85,11 +85,21 @@ class PublishedGoals:
     def _told(self, product: Product) -> list[Any]:
         """Return the crowd's instructions for a product that name attributes."""
         entries = self._data.human.get(product.asin, ())
-        return [entry for entry in entries if entry.get("instruction_attributes")]
+        try:
+            return [entry for entry in entries if entry["instruction_attributes"]]
+        except (TypeError, KeyError) as error:
+            raise TaskDataError(
+                f"items_human_ins.json: the instructions for {product.asin} are not a list of "
+                "objects with 'instruction_attributes'"
+            ) from error
 
     def _human(self, product: Product, number: int, cap: float) -> Goal:
         entry = self._told(product)[number]
         wanted = entry.get("instruction_options") or ()
+        if not isinstance(entry.get("instruction"), str):
+            raise TaskDataError(
+                f"items_human_ins.json: a goal for {product.asin} has no 'instruction'"
+            )
         return Goal(
             asin=product.asin,
             instruction=entry["instruction"].strip(".") + price_words(cap),

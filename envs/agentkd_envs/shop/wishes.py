@@ -14,10 +14,10 @@ from agentkd_envs.shop.product import NO_CAP
 from agentkd_envs.shop.vocabulary import facets, families
 
 _CAP = re.compile(r",? and price lower than (\d+(?:\.\d+)?) dollars")
-_JOINT = re.compile(r"[,.;]| and | with | that (?:is|are|has|have|comes in) | for | in ")
+_JOINT = re.compile(r"[,.;]| (?:and|with|that|for|in) ")
 _POLITE = re.compile(
     r"\b(?:i am|i'm|i|we|my|me|please|find|show|buy|get|give|looking for|look for|interested in|"
-    r"need|want|would|could|can|you|like|a|an|some|the|to|of|it|should|be|is)\b"
+    r"need|want|would|could|can|you|like|a|an|some|the|to|of|it|should|be|is|are)\b"
 )
 
 
@@ -97,7 +97,7 @@ def read_wishes(instruction: str) -> Wishes:
     if thing:
         said = [value for value in _alternatives() if value in text]
         return Wishes(text, thing, tuple(sorted(said, key=text.index)), cap)
-    parts = (" ".join(_POLITE.sub(" ", part).split()) for part in _JOINT.split(text))
+    parts = (part.strip() for part in _JOINT.split(" ".join(_POLITE.sub(" ", text).split())))
     return Wishes(text, "", tuple(dict.fromkeys(part for part in parts if part)), cap)
 
 

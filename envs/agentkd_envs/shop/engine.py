@@ -59,6 +59,8 @@ class Engine:
         self._render = RENDERERS[format_name]
         self._nouns, self._nouns_version = nouns_by(nouns)
         self._shows_attributes = shows_attributes
+        self._laid_out: tuple[Place, list[Piece]] | None = None
+        """The last place whose page was laid out, and its pieces."""
 
     def fork(self) -> "Engine":
         """Return a copy in the same state; the state itself is never changed, only replaced."""
@@ -154,7 +156,10 @@ class Engine:
     # Both.
 
     def _pieces(self) -> list[Piece]:
-        return pieces(self.place, self.goal, self._results(), self._shows_attributes)
+        if self._laid_out is None or self._laid_out[0] is not self.place:
+            page = pieces(self.place, self.goal, self._results(), self._shows_attributes)
+            self._laid_out = self.place, page
+        return self._laid_out[1]
 
     def _results(self) -> Sequence[Product]:
         if self.place.page != "results":

@@ -8,8 +8,8 @@ then clicks drawn from the admissible ones, with the list of admissible actions 
 two searches are the same, so that none is answered from memory. The large shop has `--copies` times
 the products and is built in a process of its own, whose peak memory is reported.
 
-The original cannot be run beside it: its data and its Lucene index are downloads. `ORIGINAL_STEP_MS`
-is what its text environment takes for one step.
+The original cannot be run beside it: its data and its Lucene index are downloads.
+`ORIGINAL_STEP_MS` is what its text environment takes for one step.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from typing import Any
 from agentkd_envs.shop import ShopEnv
 from agentkd_envs.shop.catalogue import Catalogue
 from agentkd_envs.shop.engine import SEARCH_PLACEHOLDER, Engine
-from agentkd_envs.shop.generator import build_products
+from agentkd_envs.shop.generator import build_products, generated_catalogue
 from agentkd_envs.shop.goals import goal_list
 
 ORIGINAL_STEP_MS = 27.0
@@ -136,6 +136,18 @@ async def expert_play(episodes: int) -> dict[str, float]:
     }
 
 
+def first_hit_reward(catalogue: Catalogue, episodes: int) -> float:
+    """Mean reward of buying the first hit of a search for the whole instruction."""
+    rewards = []
+    for number in range(episodes):
+        goal = goal_list("seen")[number]
+        engine = Engine(catalogue, goal)
+        engine.step(f"search[{goal.instruction}]")
+        engine.step(f"click[{catalogue.search(goal.instruction)[0].asin}]")
+        rewards.append(engine.step("click[Buy Now]").reward)
+    return statistics.mean(rewards)
+
+
 def shop(copies: int, episodes: int) -> dict[str, float]:
     catalogue, row = build(copies)
     queries = [goal_list("train")[number].instruction for number in range(episodes)]
@@ -166,13 +178,16 @@ def main() -> None:
         "original_step_ms": ORIGINAL_STEP_MS,
         "shop": in_own_process(1, options.episodes),
         "large_shop": in_own_process(options.copies, options.episodes),
-        "expert": asyncio.run(expert_play(options.episodes)),
+        "buyers": asyncio.run(expert_play(options.episodes)),
     }
+    results["buyers"]["first_hit_reward"] = first_hit_reward(
+        generated_catalogue(), options.episodes
+    )
     if options.json:
         sys.stdout.write(json.dumps(results, indent=2) + "\n")
         return
     sys.stdout.write(f"{results['hardware']}\n")
-    for name in ("shop", "large_shop", "expert"):
+    for name in ("shop", "large_shop", "buyers"):
         cells = "  ".join(f"{key} {value:,.4g}" for key, value in results[name].items())
         sys.stdout.write(f"{name:12}{cells}\n")
     sys.stdout.write(

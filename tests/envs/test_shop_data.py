@@ -11,6 +11,8 @@ from agentkd_envs.shop.data_folder import open_data
 from agentkd_envs.shop.json_records import JsonRecords
 from agentkd_envs.shop.product import NO_CAP
 from agentkd_envs.shop.published_goals import PublishedGoals, published_splits
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.envs.shop_files import (
     CANDLES,
@@ -228,6 +230,7 @@ def test_missing_files_say_what_to_do(tmp_path: Path) -> None:
         ("[]", "has no products"),
         ('[{"asin": "B1", "name": null}]', "name, category, query, product_category"),
         ("\xff\xfe", "damaged"),
+        ("[" * 200_000, "nested too deeply"),
     ],
 )
 def test_damaged_products_are_named(tmp_path: Path, content: str, message: str) -> None:
@@ -274,6 +277,29 @@ def test_records_are_read_across_chunks(tmp_path: Path) -> None:
     assert dict(table) == {str(n): v for n, v in enumerate(members)}
     assert len(digest) == 64
     assert digest != table.digest
+
+
+MEMBERS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    members=st.lists(MEMBERS, max_size=5) | st.dictionaries(st.text(max_size=4), MEMBERS),
+    indent=st.sampled_from([None, 2]),
+    is_ascii=st.booleans(),
+)
+def test_any_array_or_object_is_read_as_python_reads_it(
+    tmp_path: Path, members: Any, indent: int | None, is_ascii: bool
+) -> None:
+    path = tmp_path / "any.json"
+    text = json.dumps(members, indent=indent, ensure_ascii=is_ascii)
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    expected = list(members.items()) if isinstance(members, dict) else list(enumerate(members))
+    assert list(JsonRecords(path)) == expected
 
 
 def test_nan_is_read_as_python_does(tmp_path: Path) -> None:

@@ -96,6 +96,10 @@ def test_unseen_families_are_in_every_category() -> None:
     assert len(unseen) == 15
 
 
+def test_the_splits_have_thousands_of_goals() -> None:
+    assert [len(goal_list(split)) for split in SPLITS] == [53_766, 14_742, 13_032]
+
+
 def test_splits_share_no_goal_and_repeat_none() -> None:
     keys = {}
     for split in SPLITS:

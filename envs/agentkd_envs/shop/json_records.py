@@ -25,9 +25,9 @@ class JsonRecords:
         self.path = path
         self.digest = ""
         """SHA-256 in hexadecimal, once the file was read to its end."""
+        self._decoder = json.JSONDecoder()
         self._text = ""
         self._at = 0
-        self._is_at_end = False
 
     def __iter__(self) -> Iterator[tuple[str | int, Any]]:
         """Yield keys (numbers, for an array) and values.
@@ -35,7 +35,7 @@ class JsonRecords:
         Raises `TaskDataError` if the file cannot be read or is no JSON array or object.
         """
         self._chunks = self._read()
-        self._text, self._at, self._is_at_end = "", 0, False
+        self._text, self._at = "", 0
         opening = self._next_character()
         if opening not in ("[", "{"):
             raise self._damaged("it is neither a JSON array nor a JSON object")
@@ -73,7 +73,6 @@ class JsonRecords:
         """Append the next chunk to what is not used yet; return whether there was one."""
         chunk = next(self._chunks, None)
         if chunk is None:
-            self._is_at_end = True
             return False
         self._text = self._text[self._at :] + chunk
         self._at = 0
@@ -90,10 +89,11 @@ class JsonRecords:
                 raise self._damaged("it ends too early")
 
     def _decode(self) -> Any:
-        decoder = json.JSONDecoder()
         while True:
             try:
-                value, end = decoder.raw_decode(self._text, self._at)
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except RecursionError as error:
+                raise self._damaged("it is nested too deeply") from error
             except json.JSONDecodeError as error:
                 is_hopeless = len(self._text) - self._at > _LONGEST_MEMBER
                 if is_hopeless or not self._more():

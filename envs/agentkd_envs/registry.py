@@ -20,7 +20,13 @@ def _household(**options: Any) -> Env:
     return HouseholdEnv(**options)
 
 
-_SHIPPED: dict[str, Callable[..., Env]] = {"household": _household}
+def _shop(**options: Any) -> Env:
+    from agentkd_envs.shop import ShopEnv
+
+    return ShopEnv(**options)
+
+
+_SHIPPED: dict[str, Callable[..., Env]] = {"household": _household, "shop": _shop}
 
 
 def env_names() -> list[str]:

@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 from agentkd_envs import Task, TaskDataError
+from agentkd_envs.dice import Dice
 from agentkd_envs.household import HouseholdEnv
-from agentkd_envs.household.dice import Dice
 from agentkd_envs.household.game import KINDS, Game
 from agentkd_envs.household.generator import PRESETS, Plan, build_game
 from agentkd_envs.household.oracle import solve

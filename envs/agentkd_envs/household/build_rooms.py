@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from agentkd_envs.household.dice import Dice
+from agentkd_envs.dice import Dice
 
 KINDS = (
     "pick_and_place_simple",

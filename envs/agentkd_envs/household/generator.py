@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from agentkd_envs.dice import Dice
 from agentkd_envs.household.dialect import dialect_named
-from agentkd_envs.household.dice import Dice
 from agentkd_envs.household.game import DEVICES, TREATMENTS, Game, Goal, Receptacle, Thing
 from agentkd_envs.household.rooms import HouseholdFacts, Room, RoomReceptacle, facts, mangled
 

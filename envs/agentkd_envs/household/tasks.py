@@ -10,9 +10,9 @@ from dataclasses import asdict
 from functools import cache
 
 from agentkd_envs.base import Task
+from agentkd_envs.dice import Dice
 from agentkd_envs.errors import TaskDataError, UnknownNameError
 from agentkd_envs.household.dialect import dialect_named
-from agentkd_envs.household.dice import Dice
 from agentkd_envs.household.game import KINDS
 from agentkd_envs.household.generator import GENERATOR_VERSION, PRESETS, Plan, capacity
 from agentkd_envs.household.rooms import UNSEEN_ROOMS, Room, facts

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -208,10 +209,10 @@ def _train(path: Path, recipe: Recipe) -> None:
 def _eval(path: Path, recipe: Recipe) -> None:
     from agentkd.cli.display import Display
     from agentkd.pipeline import eval_stage
+    from agentkd.protocols.resolve import agent_plan
 
     run = RunFolder(path)
-    splits = " and ".join(recipe.eval.splits)
-    _heading("Evaluate", f"{recipe.eval.episodes} tasks each of {splits}")
+    _heading("Evaluate", _how_many(agent_plan(recipe).splits))
     with Display(console) as display:
         results = eval_stage(run, recipe, display.on_episode)
     table = Table(title=_world(recipe), title_justify="left", box=None, padding=(0, 2, 0, 0))
@@ -245,6 +246,12 @@ def _world(recipe: Recipe) -> str:
     generated = "generated games" if recipe.env.name == "household" else ""
     facts = "; ".join(part for part in (generated, options) if part)
     return f"{recipe.env.name} ({facts})" if facts else recipe.env.name
+
+
+def _how_many(splits: Mapping[str, int]) -> str:
+    if len(set(splits.values())) == 1:
+        return f"{next(iter(splits.values()))} tasks each of {' and '.join(splits)}"
+    return " and ".join(f"{count} tasks of {split}" for split, count in splits.items())
 
 
 def _heading(stage: str, what: str) -> None:

@@ -10,6 +10,7 @@ side.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,29 @@ ROWS_PER_GROUP = 2_000
 Row = dict[str, Any]
 
 
-def to_row(trajectory: Trajectory) -> Row:
-    """Turn one trajectory into one row."""
+def to_rows(trajectory: Trajectory) -> list[Row]:
+    """Turn one trajectory into one row, or into one per trained step if each stood alone."""
     flags = iter([bool(step.loss) for step in trajectory.steps])
+    rows = [
+        _row(
+            trajectory,
+            [
+                {
+                    "role": message.role,
+                    "content": message.content,
+                    "loss": message.role == "assistant" and next(flags),
+                }
+                for message in conversation
+            ],
+        )
+        for conversation in trajectory.conversations()
+    ]
+    return [row for row in rows if any(message["loss"] for message in row["messages"])]
+
+
+def _row(trajectory: Trajectory, messages: list[dict[str, Any]]) -> Row:
     return {
-        "messages": [
-            {
-                "role": message.role,
-                "content": message.content,
-                "loss": message.role == "assistant" and next(flags),
-            }
-            for message in trajectory.messages()
-        ],
+        "messages": messages,
         "task_id": trajectory.task.id,
         "trajectory_id": trajectory.id,
         "env": trajectory.task.env,
@@ -83,7 +95,7 @@ def write_rows(
         writers = {side: pq.ParquetWriter(path, schema) for side, path in partial.items()}
         waiting: dict[str, list[Row]] = {side: [] for side in sides}
         try:
-            for row in map(to_row, select(trajectories)):
+            for row in chain.from_iterable(map(to_rows, select(trajectories))):
                 side = "validation" if is_held_out(row["task_id"], validation) else "train"
                 counts[side] += 1
                 example = example or row

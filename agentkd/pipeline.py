@@ -57,12 +57,16 @@ def setting_of(recipe: Recipe, plan: AgentPlan, *, seed: int, is_training: bool)
     )
 
 
-def with_examples(setting: Setting, plan: AgentPlan, tasks: Iterable[Task]) -> Setting:
+def with_examples(
+    setting: Setting, recipe: Recipe, plan: AgentPlan, tasks: Iterable[Task]
+) -> Setting:
     """Add the examples that the tasks need; raises `ConfigError` if there are none to be had."""
+    if not plan.shots:
+        return setting
     kinds = [task.kind for task in tasks] if plan.examples_of_own_kind else None
 
     async def find() -> Setting:
-        env = setting.make_env()
+        env = make_env(recipe.env.name, **plan.example_options)
         try:
             examples = await find_examples(
                 env, setting.format, setting.narration, shots=plan.shots, kinds=kinds
@@ -81,7 +85,7 @@ def collect_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -
     setting = setting_of(recipe, plan, seed=settings.seed, is_training=True)
     tasks = setting.make_env().tasks(settings.split, settings.episodes, settings.first)
     policy = _teacher(settings.policy, settings.mistakes)
-    setting = with_examples(setting, plan, tasks)
+    setting = with_examples(setting, recipe, plan, tasks)
     run.claim("collect", recipe)
     return anyio.run(
         lambda: collect(
@@ -124,7 +128,7 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
     env = setting.make_env()
     tasks = {split: env.tasks(split, count, settings.first) for split, count in plan.splits.items()}
     contestants = {name: _contestant(name, run, recipe) for name in settings.policies}
-    setting = with_examples(setting, plan, chain.from_iterable(tasks.values()))
+    setting = with_examples(setting, recipe, plan, chain.from_iterable(tasks.values()))
     run.claim("eval", recipe)
     about: dict[str, Any] = {
         "recipe": recipe.name,

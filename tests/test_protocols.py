@@ -47,7 +47,7 @@ def play(
     setting = setting_of(recipe, plan, seed=0, is_training=False)
     env = setting.make_env()
     task = env.tasks(split, 1, number)[0]
-    setting = with_examples(setting, plan, [task])
+    setting = with_examples(setting, recipe, plan, [task])
     return anyio.run(
         partial(
             run_episode,

@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from agentkd import __version__
+from agentkd.cli.envs import app as envs_app
 from agentkd.cli.overrides import split_overrides
+from agentkd.cli.play import play
 from agentkd.errors import AgentkdError, UserError
 from agentkd.recipe import Recipe, build_recipe, recipe_values, setting_help, shipped_recipes
 from agentkd.run_folder import RunFolder
@@ -33,6 +35,8 @@ app = App(
 )
 
 app.command(sandbox_app, name="sandbox")
+app.command(envs_app, name="envs")
+app.command(play)
 
 RunOption = Annotated[Path, Parameter(help="Run folder; made if it is not there.")]
 RecipeOption = Annotated[

@@ -64,8 +64,6 @@ async def find_examples(
     `kinds` asks for examples of each of these kinds; None for the same ones for all tasks. Raises
     `ConfigError` if the environment has no expert, or the expert solves too few.
     """
-    if not shots:
-        return Examples()
     if not isinstance(env, HasExpert):
         raise ConfigError(
             f"examples are played by an expert, and '{env.spec.name}' has none; "
@@ -75,7 +73,7 @@ async def find_examples(
     by_kind: dict[str, list[Example]] = {}
     for kind in [ANY_KIND] if kinds is None else sorted(set(kinds)):
         tasks = [task for task in _train_tasks(env) if kind in (ANY_KIND, task.kind)]
-        solved = []
+        solved, broken = [], ""
         for task in islice(tasks, max(CANDIDATES, shots + 1)):
             episode = await run_episode(
                 ExpertPolicy(),
@@ -87,11 +85,13 @@ async def find_examples(
             )
             if episode.outcome.success:
                 solved.append(episode)
+            broken = broken or (episode.outcome.error or "")
         if len(solved) <= shots:
             what = f"tasks of kind '{kind}'" if kind else "tasks"
             raise ConfigError(
                 f"the expert of '{env.spec.name}' solved {len(solved)} {what} of the train split, "
-                f"too few for {shots} examples; ask for fewer: --agent.shots 0"
+                f"too few for {shots} examples{': ' if broken else ''}{broken}; "
+                "ask for fewer: --agent.shots 0"
             )
         solved.sort(key=lambda episode: len(episode.steps))
         by_kind[kind] = [Example(e.task.id, transcript(e)) for e in solved[: shots + 1]]

@@ -20,6 +20,7 @@ from agentkd.errors import ConfigError, did_you_mean
 from agentkd.prompts.narration import Narration
 from agentkd.recipe import Section
 
+_NOT_RECORDED = {"source", "facts", "our_reading", "env", "splits", "example_options"}
 PRESETS = Path(str(files("agentkd"))) / "protocols" / "presets"
 
 
@@ -58,6 +59,8 @@ class Protocol(Section):
     """The number that the source reports."""
     options: dict[str, Any] = Field(default={})
     """Options of the environment."""
+    example_options: dict[str, Any] = Field(default={})
+    """Further options of the environment in which the expert plays the examples."""
 
     @property
     def narration(self) -> Narration:
@@ -66,9 +69,7 @@ class Protocol(Section):
 
     def record(self) -> dict[str, Any]:
         """The values that tell runs of different protocols apart."""
-        return self.model_dump(
-            mode="json", exclude={"source", "facts", "our_reading", "env", "splits"}
-        )
+        return self.model_dump(mode="json", exclude=_NOT_RECORDED)
 
 
 def protocol_names() -> list[str]:

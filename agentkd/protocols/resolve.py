@@ -26,6 +26,8 @@ class AgentPlan:
     max_steps_by_kind: Mapping[str, int]
     options: Mapping[str, Any]
     """Options of the environment."""
+    example_options: Mapping[str, Any]
+    """Options of the environment in which the expert plays the examples."""
     splits: Mapping[str, int]
     """Splits of the evaluation, and tasks in each."""
     record: Mapping[str, Any]
@@ -54,6 +56,7 @@ def agent_plan(recipe: Recipe) -> AgentPlan:
         max_steps=held.max_steps,
         max_steps_by_kind=held.max_steps_by_kind,
         options=options,
+        example_options={**options, **chosen.example_options},
         splits={
             split: recipe.eval.episodes or chosen.splits.get(split, DEFAULT_EPISODES)
             for split in splits

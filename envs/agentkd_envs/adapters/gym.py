@@ -1,6 +1,7 @@
 """Environments for Gymnasium: text in, text out, five-tuples.
 
     env = GymnasiumEnv("household", split="train", preset="small")
+    env = gymnasium.make("agentkd_envs.adapters.gym:agentkd/household-v0")     # the same
     text, info = env.reset(seed=7)                   # the seed draws the task
     text, info = env.reset(options={"index": 12})    # or: task 12 of the split
     text, reward, terminated, truncated, info = env.step(info["admissible"][0])
@@ -9,12 +10,13 @@
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from agentkd_envs.adapters.synchronous import Synchronous
 from agentkd_envs.base import Observation, StepResult, Task
 from agentkd_envs.errors import EnvError
-from agentkd_envs.registry import make_env
+from agentkd_envs.registry import env_names, make_env
 
 try:
     import gymnasium
@@ -43,7 +45,7 @@ class AnyText(Text):
 class GymnasiumEnv(gymnasium.Env[str, str]):
     """One environment by name, with its options as keyword arguments."""
 
-    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
 
     def __init__(
         self,
@@ -112,3 +114,7 @@ def _info(task: Task, answer: Observation | StepResult) -> dict[str, Any]:
         extra: Mapping[str, Any] = answer.info
         info |= {"success": answer.success, "valid": answer.valid, **extra}
     return info
+
+
+for _name in env_names():
+    gymnasium.register(f"agentkd/{_name}-v0", partial(GymnasiumEnv, _name))

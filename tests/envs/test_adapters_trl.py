@@ -1,13 +1,21 @@
 """The TRL adapter: tools as TRL and transformers read them, and a rollout as TRL drives it."""
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trl
 from agentkd_envs import EnvError, HasExpert, UnknownNameError, make_env
 from agentkd_envs.adapters.trl import EpisodeOverError, trl_environment, trl_rows
 from agentkd_envs.adapters.verbs import Verb, verbs_of
+from datasets import Dataset
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import get_json_schema
+from trl import GRPOConfig, GRPOTrainer
 
 HOUSEHOLD_VERBS = {
     *("go_to", "take", "put", "open", "close", "heat", "clean", "cool"),
@@ -124,3 +132,49 @@ def test_mistakes_are_named() -> None:
         trl_environment("household", colour="red")
     with pytest.raises(TypeError, match="index"):
         trl_environment("household")().reset(prompt="")
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_trls_trainer_takes_the_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step of GRPO with a model of random weights, which calls no tool and earns nothing."""
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    letters = Tokenizer(BPE({c: i for i, c in enumerate(sorted(ByteLevel.alphabet()))}, []))
+    letters.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=letters, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+    template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
+    tokenizer.chat_template = template.read_text()
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=16,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    look = [verb for verb in verbs_of("household") if verb.name == "look"]
+    trainer = GRPOTrainer(
+        model=Qwen3ForCausalLM(config),
+        args=GRPOConfig(
+            output_dir=str(tmp_path),
+            max_steps=1,
+            per_device_train_batch_size=2,
+            num_generations=2,
+            max_completion_length=1,
+            report_to=[],
+            use_cpu=True,
+            save_strategy="no",
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list(trl_rows("household", count=2, preset="small")),
+        processing_class=tokenizer,
+        environment_factory=trl_environment("household", verbs=look, preset="small"),
+    )
+    trainer.train()
+    assert [tool.__name__ for tool in trainer.tools] == ["look"]
+    assert trainer.state.log_history[0]["rewards/HouseholdEnvironment/mean"] == 0.0
+    assert {environment.get_reward() for environment in trainer.environments} == {0.0}

@@ -196,8 +196,14 @@ def recipe_values(source: str) -> dict[str, Any]:
 
 
 def build_recipe(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Recipe:
-    """Lay dotted overrides over raw values and validate; raises `ConfigError` naming the keys."""
+    """Lay dotted overrides over raw values and validate; raises `ConfigError` naming the keys.
+
+    Another `env.name` takes the options of the recipe's own environment away.
+    """
     merged = _deep_copy(values)
+    env = merged.get("env")
+    if isinstance(env, dict) and overrides.get("env.name", env.get("name")) != env.get("name"):
+        env.pop("options", None)
     for dotted, text in overrides.items():
         try:
             value = yaml.safe_load(text)

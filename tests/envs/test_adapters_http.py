@@ -80,6 +80,7 @@ def test_the_server_says_what_it_serves(url: str) -> None:
     [
         ("step", b"{", 400, "not JSON"),
         ("step", b"[1]", 400, "not a JSON object"),
+        ("step", b"[" * 100_000, 400, "not JSON"),
         ("step", b"{}", 400, "'id' is missing"),
         ("step", b'{"id": true}', 400, "'id' is no number"),
         ("step", b'{"id": "x"}', 400, "'id' is no number"),
@@ -116,6 +117,8 @@ def test_mistakes_within_an_episode_are_explained(url: str) -> None:
     assert explained("reset", task={"env": "household"})[1].startswith("a task has the fields")
     task = {"env": "household", "split": "train", "seed": 0, "kind": "x", "payload": {"room": 1}}
     assert "payload" in explained("reset", task=task)[1]
+    broken = {**task, "payload": {"file": ["no name"]}}
+    assert explained("reset", task=broken) == (500, "the server failed: TypeError")
     assert ask(url, "reset", {"id": number, "index": 0})[0] == 200
     assert explained("step") == (400, "'action' is not a text: None")
     assert explained("step", action=["look"])[0] == 400

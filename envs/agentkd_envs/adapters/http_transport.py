@@ -7,12 +7,15 @@ acknowledgement for tens of milliseconds (Nagle's algorithm and delayed acknowle
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+_LOG = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 16_384
 MAX_BODY_BYTES = 1 << 20
@@ -74,6 +77,12 @@ async def _answer_one(
         answer, keeps_open = {"error": f"the head has more than {MAX_HEAD_BYTES} bytes"}, False
     except HttpProblem as problem:
         status, answer = problem.status, {"error": problem.message}
+    except (ConnectionError, asyncio.IncompleteReadError):
+        raise
+    except Exception as error:
+        _LOG.exception("a request failed")
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        answer = {"error": f"the server failed: {type(error).__name__}"}
     payload = json.dumps(answer).encode()
     writer.write(
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
@@ -109,7 +118,7 @@ def _request(line: str, body: bytes) -> Request:
     if body:
         try:
             content = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
         if not isinstance(content, dict):
             raise HttpProblem(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")

@@ -22,7 +22,7 @@ from agentkd.policies import ExpertPolicy, Policy, RandomPolicy
 from agentkd.policies.mistakes import ErringExpertPolicy
 from agentkd.prompts import action_format
 from agentkd.protocols.examples import find_examples
-from agentkd.protocols.resolve import AgentPlan, agent_plan
+from agentkd.protocols.resolve import AgentPlan, agent_plan, eval_splits
 from agentkd.recipe import Recipe
 from agentkd.run_folder import RunFolder
 from agentkd.store import EpisodeReader
@@ -126,7 +126,10 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
     plan = agent_plan(recipe)
     setting = setting_of(recipe, plan, seed=settings.seed, is_training=False)
     env = setting.make_env()
-    tasks = {split: env.tasks(split, count, settings.first) for split, count in plan.splits.items()}
+    tasks = {
+        split: env.tasks(split, count, settings.first)
+        for split, count in eval_splits(recipe, env.spec).items()
+    }
     contestants = {name: _contestant(name, run, recipe) for name in settings.policies}
     setting = with_examples(setting, recipe, plan, chain.from_iterable(tasks.values()))
     run.claim("eval", recipe)
@@ -135,7 +138,7 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
         "env": recipe.env.name,
         "options": dict(plan.options),
         "protocol": dict(plan.record) or None,
-        "episodes_per_split": dict(plan.splits),
+        "episodes_per_split": {split: len(drawn) for split, drawn in tasks.items()},
         "max_steps": setting.max_steps,
         "versions": dict(env.spec.versions),
     }

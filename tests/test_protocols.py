@@ -23,7 +23,7 @@ from agentkd.prompts import BareFormat, ThinkActionFormat, action_format
 from agentkd.prompts.narration import Narration
 from agentkd.protocols import protocol, protocol_envs, protocol_names
 from agentkd.protocols.examples import find_examples
-from agentkd.protocols.resolve import agent_plan
+from agentkd.protocols.resolve import agent_plan, eval_splits
 from agentkd.recipe import Recipe, build_recipe, recipe_values
 from agentkd.run_folder import RunFolder
 from agentkd.store import EpisodeReader
@@ -83,8 +83,18 @@ def test_every_preset_tells_facts_from_readings(name: str, env: str) -> None:
 def test_the_published_numbers_of_household(
     name: str, max_steps: int | None, splits: dict[str, int]
 ) -> None:
-    plan = agent_plan(small(name))
-    assert (plan.max_steps, plan.splits) == (max_steps, splits)
+    recipe = small(name)
+    spec = make_env("household", preset="small").spec
+    assert (agent_plan(recipe).max_steps, eval_splits(recipe, spec)) == (max_steps, splits)
+
+
+def test_published_splits_are_taken_where_they_are_and_stand_ins_elsewhere() -> None:
+    chosen = protocol("agentgym", "household")
+    assert chosen.splits_among({"train", "seen", "valid_train"}) == {"valid_train": 200}
+    assert chosen.splits_among({"train", "seen", "unseen"}) == {"seen": 200}
+    recipe = small("agentgym", eval__splits="[unseen]", eval__episodes=7)
+    assert eval_splits(recipe, make_env("household").spec) == {"unseen": 7}
+    assert eval_splits(small(None), make_env("household").spec) == {"seen": 200, "unseen": 200}
 
 
 def test_step_limits_per_kind_hold_until_one_is_set() -> None:

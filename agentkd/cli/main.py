@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from agentkd_envs import EnvError
+from agentkd_envs import EnvError, make_env
 from agentkd_sandbox.cli import app as sandbox_app
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -213,10 +213,11 @@ def _train(path: Path, recipe: Recipe) -> None:
 def _eval(path: Path, recipe: Recipe) -> None:
     from agentkd.cli.display import Display
     from agentkd.pipeline import eval_stage
-    from agentkd.protocols.resolve import agent_plan
+    from agentkd.protocols.resolve import agent_plan, eval_splits
 
     run = RunFolder(path)
-    _heading("Evaluate", _how_many(agent_plan(recipe).splits))
+    env = make_env(recipe.env.name, **agent_plan(recipe).options)
+    _heading("Evaluate", _how_many(eval_splits(recipe, env.spec)))
     with Display(console) as display:
         results = eval_stage(run, recipe, display.on_episode)
     table = Table(title=_world(recipe), title_justify="left", box=None, padding=(0, 2, 0, 0))

@@ -7,7 +7,7 @@ an environment's section take the place of the general ones. No sentence of a pr
 instructions come from the environment, examples from its expert.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +20,10 @@ from agentkd.errors import ConfigError, did_you_mean
 from agentkd.prompts.narration import Narration
 from agentkd.recipe import Section
 
-_NOT_RECORDED = {"source", "facts", "our_reading", "env", "splits", "example_options"}
+_NOT_RECORDED = {
+    *("source", "facts", "our_reading", "env"),
+    *("splits", "generated_splits", "example_options"),
+}
 PRESETS = Path(str(files("agentkd"))) / "protocols" / "presets"
 
 
@@ -54,7 +57,9 @@ class Protocol(Section):
     max_steps_by_kind: dict[str, int] = Field(default={})
     """Step limits of single task kinds."""
     splits: dict[str, int]
-    """Held-out splits, and the number of tasks in each."""
+    """Held-out splits of the published data, and the number of tasks in each."""
+    generated_splits: dict[str, int] = Field(default={})
+    """Those that stand in for them where the tasks are generated."""
     metric: Literal["success_rate", "mean_reward"]
     """The number that the source reports."""
     options: dict[str, Any] = Field(default={})
@@ -66,6 +71,12 @@ class Protocol(Section):
     def narration(self) -> Narration:
         """How the environment's answers are told."""
         return Narration(tuple(self.rewrite), self.admissible, self.history)
+
+    def splits_among(self, known: Collection[str]) -> Mapping[str, int]:
+        """Return the published splits if the environment has them all, else the stand-ins."""
+        if set(self.splits) <= set(known) or not self.generated_splits:
+            return self.splits
+        return self.generated_splits
 
     def record(self) -> dict[str, Any]:
         """The values that tell runs of different protocols apart."""

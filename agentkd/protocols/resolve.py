@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentkd_envs import EnvSpec
+
 from agentkd.prompts.narration import Narration
 from agentkd.protocols.preset import Protocol, protocol
 from agentkd.recipe import Recipe
@@ -28,26 +30,22 @@ class AgentPlan:
     """Options of the environment."""
     example_options: Mapping[str, Any]
     """Options of the environment in which the expert plays the examples."""
-    splits: Mapping[str, int]
-    """Splits of the evaluation, and tasks in each."""
     record: Mapping[str, Any]
     """The protocol with the values that hold, and what was changed in it; empty without one."""
 
 
 def agent_plan(recipe: Recipe) -> AgentPlan:
-    """Resolve a recipe's `agent`, `env.options`, `eval.splits` and `eval.episodes`.
+    """Resolve a recipe's `agent` and `env.options`.
 
     Raises `ConfigError` if the protocol does not exist or says nothing about the environment.
     """
-    name, env = recipe.agent.protocol, recipe.env.name
-    chosen = protocol(name, env) if name else _no_protocol(env)
+    chosen = _chosen(recipe)
     given = {key: getattr(recipe.agent, key) for key in _AGENT_KEYS}
     own = {key: value for key, value in given.items() if value is not None}
     if "max_steps" in own:
         own["max_steps_by_kind"] = {}
     options = {**chosen.options, **recipe.env.options}
     held = chosen.model_copy(update={**own, "options": options})
-    splits = recipe.eval.splits or list(chosen.splits) or list(DEFAULT_SPLITS)
     return AgentPlan(
         format=held.format,
         shots=held.shots,
@@ -57,15 +55,23 @@ def agent_plan(recipe: Recipe) -> AgentPlan:
         max_steps_by_kind=held.max_steps_by_kind,
         options=options,
         example_options={**options, **chosen.example_options},
-        splits={
-            split: recipe.eval.episodes or chosen.splits.get(split, DEFAULT_EPISODES)
-            for split in splits
-        },
-        record={**held.record(), "changed": _changes(chosen, held)} if name else {},
+        record={**held.record(), "changed": _changes(chosen, held)} if chosen.name else {},
     )
 
 
-def _no_protocol(env: str) -> Protocol:
+def eval_splits(recipe: Recipe, spec: EnvSpec) -> dict[str, int]:
+    """Return the splits to evaluate on, and the number of tasks in each."""
+    published = _chosen(recipe).splits_among(spec.splits)
+    return {
+        split: recipe.eval.episodes or published.get(split, DEFAULT_EPISODES)
+        for split in recipe.eval.splits or published or DEFAULT_SPLITS
+    }
+
+
+def _chosen(recipe: Recipe) -> Protocol:
+    env = recipe.env.name
+    if recipe.agent.protocol:
+        return protocol(recipe.agent.protocol, env)
     return Protocol(
         name="",
         env=env,

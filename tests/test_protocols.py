@@ -131,7 +131,7 @@ def test_react_cuts_prefixes_and_answers_thoughts() -> None:
     assert "\n\n" not in trajectory.prompt[-1].content
     thoughts = [step for step in trajectory.steps if step.action is None]
     moves = [step for step in trajectory.steps if step.action is not None]
-    assert 2 <= len(thoughts) < len(moves)
+    assert 2 <= len(thoughts) <= 1 + len(moves) / 3
     assert all(step.text == f"> think: {step.thought}" for step in thoughts)
     assert all(step.observation == "OK." and step.valid for step in thoughts)
     arrivals = [step for step in moves if (step.action or "").startswith("go to ")]
@@ -314,7 +314,7 @@ async def test_examples_need_an_expert() -> None:
 
 
 line = st.text(
-    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="<>"),
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters=">"),
     min_size=1,
     max_size=60,
 ).filter(lambda s: s.strip() == s and not s.lower().startswith("think"))
@@ -346,6 +346,8 @@ def test_parsing_never_raises(text: str, reason: str | None) -> None:
         ("<THINK>a</THINK>\n<Action> look </Action>", "stop", "look", None),
         ("<think>I write <action>go</action></think><action>look</action>", "stop", "look", None),
         ("<think>a</think><action>look", "stop", "look", None),
+        ("<think>a</think><action>click[< Prev]</action>", "stop", "click[< Prev]", None),
+        ("<think>the <action> tag</think><action>look</action>", "stop", "look", None),
         ("<think>a</think><action>lo", "length", None, "truncated"),
         ("<action></action>", "stop", None, "malformed"),
         ("look", "stop", None, "malformed"),

@@ -2,8 +2,8 @@
 
 The expert sees what the agent sees. If another policy spoke in its place (a mistake that was
 injected, a student that acts while the expert only advises), it is told so and goes on from there.
-In a format whose thoughts are replies of their own, it thinks once per subgoal: when the first
-sentence of its thought is another than before.
+In a format whose thoughts are replies of their own, and cost a step, it thinks sparsely: when the
+first sentence of its thought is another than before, at most once for three actions.
 """
 
 from agentkd_envs import Expert, HasExpert, Move, Observation
@@ -19,6 +19,8 @@ from agentkd.policies.base import (
 from agentkd.prompts import ActionFormat, ThinksApart
 from agentkd.trajectory import PolicyInfo
 
+ACTIONS_PER_THOUGHT = 3
+
 
 class ExpertActor(StatelessActor):
     """The expert within one episode."""
@@ -28,6 +30,7 @@ class ExpertActor(StatelessActor):
         self._format = action_format
         self._own_text: str | None = None
         self._subgoal = ""
+        self._actions_since_thought = ACTIONS_PER_THOUGHT
         self._waiting: Move | None = None
         """The move behind a thought that was a reply of its own."""
 
@@ -35,10 +38,13 @@ class ExpertActor(StatelessActor):
         """Ask the expert for its move, after telling it of a move that was not its own."""
         move = self._next_move(conversation)
         subgoal = move.thought.partition(". ")[0]
-        if isinstance(self._format, ThinksApart) and subgoal != self._subgoal:
+        is_due = self._actions_since_thought >= ACTIONS_PER_THOUGHT and subgoal != self._subgoal
+        if isinstance(self._format, ThinksApart) and is_due:
             self._subgoal, self._waiting = subgoal, move
+            self._actions_since_thought = 0
             self._own_text = self._format.render_thought(move.thought)
         else:
+            self._actions_since_thought += 1
             self._own_text = self._format.render(move.thought, move.action)
         return Reply(self._own_text, "expert", finish_reason="stop")
 

@@ -14,7 +14,7 @@ from agentkd_envs import EnvSpec
 from agentkd.prompts.base import ParsedReply
 from agentkd.trajectory import FormatError
 
-_ACTION = re.compile(r"<action>([^<]*)(</action>|$)", re.IGNORECASE)
+_ACTION = re.compile(r"<action>((?:(?!</?action>).)*)(</action>|$)", re.IGNORECASE | re.DOTALL)
 _THOUGHT = re.compile(r"<think>(.*?)(</think>|<action>|$)", re.IGNORECASE | re.DOTALL)
 
 _EXPLANATIONS: dict[FormatError, str] = {

@@ -20,6 +20,14 @@ def _household(**options: Any) -> Env:
     return HouseholdEnv(**options)
 
 
+_SHIPPED: dict[str, Callable[..., Env]] = {"household": _household}
+
+
+def env_names() -> list[str]:
+    """All environments of this host that `make_env` knows, sorted."""
+    return sorted({*_SHIPPED, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+
+
 def _http(**options: Any) -> Env:
     from agentkd_envs.adapters.http_client import RemoteEnv
 
@@ -32,15 +40,8 @@ def _agentgym(**options: Any) -> Env:
     return AgentGymEnv(**options)
 
 
-_SHIPPED: dict[str, Callable[..., Env]] = {"household": _household}
-
 _REMOTE: dict[str, Callable[..., Env]] = {"http": _http, "agentgym": _agentgym}
 """Environments that run elsewhere and need the option `url`."""
-
-
-def env_names() -> list[str]:
-    """All environments of this host that `make_env` knows, sorted."""
-    return sorted({*_SHIPPED, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
 def make_env(name: str, /, **options: Any) -> Env:

@@ -3,7 +3,7 @@
     python benchmarks/envs.py
     python benchmarks/envs.py --json --quick
 
-Engines: each environment's own benchmark beside this file, by its function `measure()`. Live: 64
+Engines: each environment's own benchmark beside this file, `NAME_engine.py --json`. Live: 64
 household episodes of random play in one event loop, every step a turn of the loop and followed by
 the list of admissible actions. HTTP: `agentkd envs serve household` pinned to one core, asked by
 this process on another, over 16 connections that stay open. `steps_per_cpu_s` counts the seconds
@@ -12,8 +12,6 @@ that the processor gave, so that it means something on a machine that others use
 
 import argparse
 import asyncio
-import importlib
-import importlib.util
 import json
 import os
 import random
@@ -24,15 +22,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agentkd_envs import EnvError, Task, make_env
+from agentkd_envs import Task, make_env
 from household_engine import hardware
 
-ENGINES = {
-    "household": "household_engine",
-    "shop": "shop_engine",
-    "scienceworld": "scienceworld_engine",
-}
-"""Environment to the module beside this file that measures its engine."""
+QUICK = {"household": ["--games", "20", "--real-games", "1", "--real-steps", "5"]}
+"""Arguments that make an engine's benchmark shorter."""
 LIVE_EPISODES = 64
 CONNECTIONS = 16
 STEPS_PER_EPISODE = 50
@@ -40,15 +34,14 @@ STEPS_PER_EPISODE = 50
 
 def engines(is_quick: bool) -> dict[str, Any]:
     results: dict[str, Any] = {}
-    for name, module in ENGINES.items():
-        if importlib.util.find_spec(module) is None:
-            continue
-        fewer = {"games": 20, "real_games": 1, "real_steps": 5}
-        arguments = fewer if is_quick and name == "household" else {}
-        try:
-            results[name] = importlib.import_module(module).measure(**arguments)
-        except EnvError as error:
-            results[name] = {"not measured": str(error)}
+    for script in sorted(Path(__file__).parent.glob("*_engine.py")):
+        name = script.stem.removesuffix("_engine")
+        arguments = QUICK.get(name, []) if is_quick else []
+        command = [sys.executable, str(script), "--json", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        lines = done.stderr.strip().splitlines()
+        failed = {"not measured": lines[-1] if lines else f"exit status {done.returncode}"}
+        results[name] = failed if done.returncode else json.loads(done.stdout)
     return results
 
 
@@ -169,8 +162,10 @@ def remote_client(seconds: float) -> dict[str, float]:
             actions = (await env.reset(task)).admissible()
             start = time.perf_counter()
             while (passed := time.perf_counter() - start) < seconds:
-                actions = (await env.step(dice.choice(actions))).admissible()
+                answer = await env.step(dice.choice(actions))
                 steps += 1
+                now = await env.reset(task) if answer.terminated else answer
+                actions = now.admissible()
             await env.close()
             return {"steps_per_s": steps / passed}
 

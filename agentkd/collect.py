@@ -5,9 +5,10 @@ tasks from one queue; each has its own copy of the environment. Cancelling (Ctrl
 episodes in flight, since every finished one is on disk.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 from agentkd_envs import Env, Task
@@ -16,6 +17,8 @@ from anyio.lowlevel import checkpoint
 from agentkd.episode import run_episode
 from agentkd.policies import Policy
 from agentkd.prompts import ActionFormat
+from agentkd.prompts.narration import PLAIN, Narration
+from agentkd.protocols.examples import Examples
 from agentkd.store import EpisodeReader, EpisodeStore
 from agentkd.trajectory import Trajectory
 
@@ -30,6 +33,21 @@ class Setting:
     system_prompt: str | None = None
     seed: int = 0
     is_training: bool = False
+    narration: Narration = PLAIN
+    examples: Examples = field(default_factory=Examples)
+    max_steps_by_kind: Mapping[str, int] = field(default_factory=dict)
+    """Step limits of single task kinds, instead of `max_steps`."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Facts that are kept with every episode."""
+
+    def system_prompt_for(self, task: Task) -> str | None:
+        """Instructions, and examples that suit the task; None if there are neither."""
+        parts = [self.system_prompt or "", self.examples.text_for(task)]
+        return "\n\n".join(part for part in parts if part) or None
+
+    def max_steps_for(self, task: Task) -> int:
+        """Step limit of a task."""
+        return self.max_steps_by_kind.get(task.kind, self.max_steps)
 
 
 @dataclass
@@ -88,11 +106,13 @@ async def collect(
                         env,
                         task,
                         setting.format,
-                        max_steps=setting.max_steps,
-                        system_prompt=setting.system_prompt,
+                        max_steps=setting.max_steps_for(task),
+                        system_prompt=setting.system_prompt_for(task),
                         attempt=attempt,
                         seed=setting.seed,
                         is_training=setting.is_training,
+                        narration=setting.narration,
+                        extra=setting.extra,
                     )
                     store.append(trajectory)
                     tally.add(trajectory)

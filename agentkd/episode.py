@@ -7,12 +7,15 @@ What the agent does wrong is recorded and the episode goes on; what breaks aroun
 import hashlib
 import time
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from agentkd_envs import Env, EnvError, StepResult, Task
 
 from agentkd.errors import PolicyError
 from agentkd.policies.base import Conversation, EpisodeContext, Policy, Reply
-from agentkd.prompts import ActionFormat
+from agentkd.prompts import THOUGHT_ANSWER, ActionFormat
+from agentkd.prompts.narration import PLAIN, Narration, Narrator
 from agentkd.trajectory import EndedBy, Message, Outcome, Status, Step, Trajectory
 
 
@@ -33,10 +36,13 @@ async def run_episode(
     attempt: int = 0,
     seed: int = 0,
     is_training: bool = False,
+    narration: Narration = PLAIN,
+    extra: Mapping[str, Any] | None = None,
 ) -> Trajectory:
     """Let `policy` act on `task` until it is over, and return all that happened.
 
     The environment is reset but not closed. `seed` is that of the run; the episode derives its own.
+    `extra` goes into the record as it is.
     """
     started = time.perf_counter()
     seed = episode_seed(seed, task, attempt)
@@ -47,9 +53,10 @@ async def run_episode(
     ended_by: EndedBy = "max_steps"
     error: str | None = None
     actor = None
+    narrator = narration.begin()
     try:
         first = await env.reset(task)
-        prompt.append(Message("user", first.text))
+        prompt.append(Message("user", narrator.first(first)))
         conversation = Conversation(list(prompt), first)
         context = EpisodeContext(task, env, action_format, seed, is_training)
         actor = await policy.begin(context)
@@ -60,18 +67,19 @@ async def run_episode(
             if reply.is_context_full:
                 status, ended_by = "budget", "context"
                 break
-            step, answer = await _execute(reply, env, action_format, conversation, latency_s)
+            step, answer = await _execute(
+                reply, env, action_format, narrator, conversation, latency_s
+            )
             steps.append(step)
             reward = step.reward
             if answer.terminated:
                 success = answer.success
                 ended_by = "success" if success else "failure"
                 break
-            conversation.messages += (
-                Message("assistant", reply.text),
-                Message("user", step.observation),
+            conversation.messages = narrator.continued(
+                conversation.messages, reply.text, step.observation
             )
-            conversation.last = answer
+            conversation.last_reply, conversation.last = reply.text, answer
         else:
             status = "budget"
     except EnvError as broken:
@@ -94,6 +102,8 @@ async def run_episode(
         format=action_format.name,
         prompt_hash=hashlib.sha256((system_prompt or "").encode()).hexdigest()[:16],
         versions=dict(env.spec.versions),
+        history=narration.history,
+        extra=dict(extra or {}),
     )
 
 
@@ -101,22 +111,24 @@ async def _execute(
     reply: Reply,
     env: Env,
     action_format: ActionFormat,
+    narrator: Narrator,
     conversation: Conversation,
     latency_s: float,
 ) -> tuple[Step, StepResult]:
     parsed = action_format.parse(reply.text, reply.finish_reason)
-    if parsed.action is None:
-        assert parsed.error is not None
-        answer = StepResult(
-            action_format.explain_error(parsed.error),
-            valid=False,
-            admissible=conversation.last.admissible,
-        )
-    else:
+    if parsed.action is not None:
         answer = await env.step(parsed.action)
+    else:
+        last = conversation.last
+        answer = StepResult(
+            action_format.explain_error(parsed.error) if parsed.error else THOUGHT_ANSWER,
+            reward=last.reward if isinstance(last, StepResult) else 0.0,
+            valid=parsed.error is None,
+            admissible=last.admissible,
+        )
     step = Step(
         text=reply.text,
-        observation=answer.text,
+        observation=narrator.next(parsed.action or "(none)", answer),
         action=parsed.action,
         thought=parsed.thought,
         format_error=parsed.error,

@@ -4,11 +4,13 @@ Each stage claims its settings in the run folder first, does only what is missin
 happened. Observers are called as the work goes on; nothing is printed here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from agentkd_envs import make_env
+from agentkd_envs import Task, make_env
 
 from agentkd.collect import Setting, Tally, collect
 from agentkd.curate.rows import write_rows
@@ -19,6 +21,8 @@ from agentkd.evaluate.summary import Result
 from agentkd.policies import ExpertPolicy, Policy, RandomPolicy
 from agentkd.policies.mistakes import ErringExpertPolicy
 from agentkd.prompts import action_format
+from agentkd.protocols.examples import find_examples
+from agentkd.protocols.resolve import AgentPlan, agent_plan, eval_splits
 from agentkd.recipe import Recipe
 from agentkd.run_folder import RunFolder
 from agentkd.store import EpisodeReader
@@ -34,14 +38,17 @@ EpisodeObserver = Callable[[str, str, Tally, Trajectory | None], None]
 """Called with policy, split, counts so far, and the episode that has just ended."""
 
 
-def setting_of(recipe: Recipe, *, seed: int, is_training: bool) -> Setting:
+def setting_of(recipe: Recipe, plan: AgentPlan, *, seed: int, is_training: bool) -> Setting:
     """How episodes of a recipe are played; raises `UnknownNameError` for a name that is unknown."""
-    env = make_env(recipe.env.name, **recipe.env.options)
-    style = action_format(recipe.agent.format)
+    env = make_env(recipe.env.name, **plan.options)
+    style = action_format(plan.format)
     return Setting(
-        make_env=lambda: make_env(recipe.env.name, **recipe.env.options),
+        make_env=lambda: make_env(recipe.env.name, **plan.options),
         format=style,
-        max_steps=recipe.agent.max_steps or env.spec.max_steps,
+        max_steps=plan.max_steps or env.spec.max_steps,
+        max_steps_by_kind=plan.max_steps_by_kind,
+        narration=plan.narration,
+        extra={"protocol": plan.record} if plan.record else {},
         system_prompt=style.system_prompt(env.spec)
         if recipe.agent.instructions == "full"
         else None,
@@ -50,12 +57,35 @@ def setting_of(recipe: Recipe, *, seed: int, is_training: bool) -> Setting:
     )
 
 
+def with_examples(
+    setting: Setting, recipe: Recipe, plan: AgentPlan, tasks: Iterable[Task]
+) -> Setting:
+    """Add the examples that the tasks need; raises `ConfigError` if there are none to be had."""
+    if not plan.shots:
+        return setting
+    kinds = [task.kind for task in tasks] if plan.examples_of_own_kind else None
+
+    async def find() -> Setting:
+        env = make_env(recipe.env.name, **plan.example_options)
+        try:
+            examples = await find_examples(
+                env, setting.format, setting.narration, shots=plan.shots, kinds=kinds
+            )
+        finally:
+            await env.close()
+        return replace(setting, examples=examples)
+
+    return anyio.run(find)
+
+
 def collect_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> Tally:
     """Let the teacher play; episodes that are in the store are not played again."""
     settings = recipe.collect
-    setting = setting_of(recipe, seed=settings.seed, is_training=True)
+    plan = agent_plan(recipe)
+    setting = setting_of(recipe, plan, seed=settings.seed, is_training=True)
     tasks = setting.make_env().tasks(settings.split, settings.episodes, settings.first)
     policy = _teacher(settings.policy, settings.mistakes)
+    setting = with_examples(setting, recipe, plan, tasks)
     run.claim("collect", recipe)
     return anyio.run(
         lambda: collect(
@@ -81,7 +111,8 @@ def curate_stage(run: RunFolder, recipe: Recipe) -> dict[str, int]:
         {"Imported from": ", ".join(source["files"]), "Format": source["format"]}
         if source
         else {
-            "Environment": f"{recipe.env.name} {recipe.env.options or ''}".strip(),
+            "Environment": f"{recipe.env.name} {dict(agent_plan(recipe).options) or ''}".strip(),
+            "Protocol": recipe.agent.protocol or "none",
             "Teacher": recipe.collect.policy,
             "Split": recipe.collect.split,
         }
@@ -96,18 +127,22 @@ def curate_stage(run: RunFolder, recipe: Recipe) -> dict[str, int]:
 def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> list[Result]:
     """Compare policies on held-out tasks; return one result per policy and split."""
     settings = recipe.eval
-    setting = setting_of(recipe, seed=settings.seed, is_training=False)
+    plan = agent_plan(recipe)
+    setting = setting_of(recipe, plan, seed=settings.seed, is_training=False)
     env = setting.make_env()
     tasks = {
-        split: env.tasks(split, settings.episodes, settings.first) for split in settings.splits
+        split: env.tasks(split, count, settings.first)
+        for split, count in eval_splits(recipe, env.spec).items()
     }
     contestants = {name: _contestant(name, run, recipe) for name in settings.policies}
+    setting = with_examples(setting, recipe, plan, chain.from_iterable(tasks.values()))
     run.claim("eval", recipe)
     about: dict[str, Any] = {
         "recipe": recipe.name,
         "env": recipe.env.name,
-        "options": recipe.env.options,
-        "episodes_per_split": settings.episodes,
+        "options": dict(plan.options),
+        "protocol": dict(plan.record) or None,
+        "episodes_per_split": {split: len(drawn) for split, drawn in tasks.items()},
         "max_steps": setting.max_steps,
         "versions": dict(env.spec.versions),
     }

@@ -36,13 +36,26 @@ class EnvSection(Section):
 class AgentSection(Section):
     """What every policy is told, and how it answers."""
 
-    format: str = "react"
-    """Action format of the replies."""
+    protocol: str | None = None
+    """Published evaluation set-up, one of those that `agentkd envs protocols` lists; what is set
+    beside it takes the place of its values."""
+    format: str | None = None
+    """Action format of the replies: react, think_action or bare; the protocol's if not set, else
+    react."""
     instructions: Literal["full", "none"] = "full"
     """Whether a system message explains the environment; a student that is trained for it needs
     none."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Step limit of an episode; the environment's own if not set."""
+    """Step limit of an episode; the protocol's if not set, else the environment's own."""
+    shots: int | None = Field(default=None, ge=0)
+    """Solved examples in the system message, played by the environment's expert in the train split;
+    the protocol's if not set, else none."""
+    admissible: bool | None = None
+    """Whether the admissible actions stand behind each observation; the protocol's if not set, else
+    not."""
+    history: int | None = Field(default=None, ge=0)
+    """Steps that each message retells, standing alone; the protocol's if not set, else the whole
+    conversation is kept."""
 
 
 class CollectSection(Section):
@@ -127,10 +140,10 @@ class EvalSection(Section):
 
     policies: list[str] = Field(default=["random", "expert", "untrained", "student"], min_length=1)
     """Policies to compare: random, expert, untrained (the student before training), student."""
-    splits: list[str] = Field(default=["seen", "unseen"], min_length=1)
-    """Splits to compare them on."""
-    episodes: int = Field(default=200, ge=1)
-    """Tasks per split, the same for every policy."""
+    splits: list[str] | None = Field(default=None, min_length=1)
+    """Splits to compare them on; the protocol's if not set, else seen and unseen."""
+    episodes: int | None = Field(default=None, ge=1)
+    """Tasks per split, the same for every policy; the protocol's if not set, else 200."""
     first: int = Field(default=0, ge=0)
     """Index of the first task within the split."""
     temperature: float = Field(default=0.0, ge=0)
@@ -183,8 +196,14 @@ def recipe_values(source: str) -> dict[str, Any]:
 
 
 def build_recipe(values: Mapping[str, Any], overrides: Mapping[str, str]) -> Recipe:
-    """Lay dotted overrides over raw values and validate; raises `ConfigError` naming the keys."""
+    """Lay dotted overrides over raw values and validate; raises `ConfigError` naming the keys.
+
+    Another `env.name` takes the options of the recipe's own environment away.
+    """
     merged = _deep_copy(values)
+    env = merged.get("env")
+    if isinstance(env, dict) and overrides.get("env.name", env.get("name")) != env.get("name"):
+        env.pop("options", None)
     for dotted, text in overrides.items():
         try:
             value = yaml.safe_load(text)

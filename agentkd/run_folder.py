@@ -30,7 +30,7 @@ _DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "collect": ("env", "agent", "collect"),
     "curate": ("curate",),
     "train": ("train",),
-    "eval": ("eval",),
+    "eval": ("env", "agent", "eval"),
 }
 """Recipe sections of each stage; a stage also depends on those of the stages before it."""
 

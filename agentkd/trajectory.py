@@ -71,7 +71,7 @@ class Step:
     observation: str
     """What the next message of the environment says, as the policy will see it."""
     action: str | None = None
-    """The parsed action; None if the text holds none."""
+    """The parsed action; None if the text holds none, or is a thought alone."""
     thought: str = ""
     format_error: FormatError | None = None
     reward: float = 0.0
@@ -139,6 +139,9 @@ class Trajectory:
     format: str = "react"
     """Name of the action format that parsed the texts."""
     prompt_hash: str = ""
+    history: int | None = None
+    """If set, the policy saw one user message at a time, which retells this many steps; if None,
+    the whole conversation."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of the environment: engine, data, dialect."""
     parent_id: str | None = None
@@ -182,6 +185,17 @@ class Trajectory:
             if number + 1 < len(self.steps):
                 conversation.append(Message("user", step.observation))
         return conversation
+
+    def conversations(self) -> list[list[Message]]:
+        """What the policy saw and wrote: one conversation, or one per step if each stood alone."""
+        if self.history is None:
+            return [self.messages()]
+        instructions = [message for message in self.prompt if message.role == "system"]
+        asked = [self.prompt[-1].content, *(step.observation for step in self.steps)]
+        return [
+            [*instructions, Message("user", question), Message("assistant", step.text)]
+            for question, step in zip(asked, self.steps, strict=False)
+        ]
 
     def to_json(self) -> bytes:
         """One line of JSON without a line break."""

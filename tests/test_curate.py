@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentkd.curate.rows import is_held_out, read_rows, to_row, write_rows
+from agentkd.curate.rows import is_held_out, read_rows, to_rows, write_rows
 from agentkd.curate.select import selection
 from agentkd.errors import NothingToTrainError
 from agentkd.policies import ScriptedPolicy
@@ -50,7 +50,7 @@ def test_filters_can_be_switched_off(play) -> None:
 
 def test_rows_carry_a_flag_per_message(play) -> None:
     for trajectory in play(ErringExpertPolicy(0.3), count=6):
-        row = to_row(trajectory)
+        (row,) = to_rows(trajectory)
         spoken = [entry for entry in row["messages"] if entry["role"] == "assistant"]
         assert [entry["content"] for entry in spoken] == [s.text for s in trajectory.steps]
         assert [entry["loss"] for entry in spoken] == [s.loss for s in trajectory.steps]
@@ -60,7 +60,7 @@ def test_rows_carry_a_flag_per_message(play) -> None:
 def test_a_demonstration_in_the_prompt_carries_no_loss(play) -> None:
     (episode,) = play(count=1)
     shown = (Message("user", "Ready?"), Message("assistant", "Yes."), *episode.prompt)
-    row = to_row(replace(episode, prompt=shown))
+    row = to_rows(replace(episode, prompt=shown))[0]
     assert [entry["loss"] for entry in row["messages"][:4]] == [False, False, False, True]
 
 
@@ -74,7 +74,7 @@ def test_rows_survive_the_trip_to_disk(play, tmp_path: Path) -> None:
         row["task_id"] for row in rows["validation"]
     )
     written = {row["trajectory_id"]: row for side in rows.values() for row in side}
-    assert written == {episode.id: to_row(episode) for episode in episodes}
+    assert written == {episode.id: to_rows(episode)[0] for episode in episodes}
     assert json.loads((tmp_path / "counts.json").read_text())["counts"] == counts
     card = (tmp_path / "README.md").read_text()
     assert "| episodes read | 30 |" in card

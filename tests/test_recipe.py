@@ -42,6 +42,14 @@ def test_overrides_are_typed() -> None:
     assert recipe.env.options == {"preset": "full"}
 
 
+def test_another_environment_does_not_inherit_options() -> None:
+    values = recipe_values("household_small")
+    assert build_recipe(values, {"env.name": "household"}).env.options == {"preset": "small"}
+    assert build_recipe(values, {"env.name": "shop"}).env.options == {}
+    remote = build_recipe(values, {"env.options.url": "http://x", "env.name": "http"})
+    assert remote.env.options == {"url": "http://x"}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

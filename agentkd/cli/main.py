@@ -4,18 +4,21 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from agentkd_envs import EnvError
+from agentkd_envs import EnvError, make_env
 from agentkd_sandbox.cli import app as sandbox_app
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
 from agentkd import __version__
+from agentkd.cli.envs import app as envs_app
 from agentkd.cli.formats import add_format_commands
 from agentkd.cli.overrides import split_overrides
+from agentkd.cli.play import play
 from agentkd.errors import AgentkdError, UserError
 from agentkd.recipe import Recipe, build_recipe, recipe_values, setting_help, shipped_recipes
 from agentkd.run_folder import RunFolder
@@ -33,6 +36,8 @@ app = App(
 )
 
 app.command(sandbox_app, name="sandbox")
+app.command(envs_app, name="envs")
+app.command(play)
 
 RunOption = Annotated[Path, Parameter(help="Run folder; made if it is not there.")]
 RecipeOption = Annotated[
@@ -212,10 +217,11 @@ def _train(path: Path, recipe: Recipe) -> None:
 def _eval(path: Path, recipe: Recipe) -> None:
     from agentkd.cli.display import Display
     from agentkd.pipeline import eval_stage
+    from agentkd.protocols.resolve import agent_plan, eval_splits
 
     run = RunFolder(path)
-    splits = " and ".join(recipe.eval.splits)
-    _heading("Evaluate", f"{recipe.eval.episodes} tasks each of {splits}")
+    env = make_env(recipe.env.name, **agent_plan(recipe).options)
+    _heading("Evaluate", _how_many(eval_splits(recipe, env.spec)))
     with Display(console) as display:
         results = eval_stage(run, recipe, display.on_episode)
     table = Table(title=_world(recipe), title_justify="left", box=None, padding=(0, 2, 0, 0))
@@ -249,6 +255,12 @@ def _world(recipe: Recipe) -> str:
     generated = "generated games" if recipe.env.name == "household" else ""
     facts = "; ".join(part for part in (generated, options) if part)
     return f"{recipe.env.name} ({facts})" if facts else recipe.env.name
+
+
+def _how_many(splits: Mapping[str, int]) -> str:
+    if len(set(splits.values())) == 1:
+        return f"{next(iter(splits.values()))} tasks each of {' and '.join(splits)}"
+    return " and ".join(f"{count} tasks of {split}" for split, count in splits.items())
 
 
 def _heading(stage: str, what: str) -> None:

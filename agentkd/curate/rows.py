@@ -10,6 +10,7 @@ side.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,31 @@ ROWS_PER_GROUP = 2_000
 Row = dict[str, Any]
 
 
-def to_row(trajectory: Trajectory) -> Row:
-    """Turn one trajectory into one row; replies that the prompt demonstrates carry no loss."""
+def to_rows(trajectory: Trajectory) -> list[Row]:
+    """Turn one trajectory into one row, or into one per trained step if each stood alone.
+
+    Replies that the prompt demonstrates carry no loss.
+    """
     flags = iter([bool(step.loss) for step in trajectory.steps])
-    first = len(trajectory.prompt)
-    return {
-        "messages": [
+    rows: list[Row] = []
+    for conversation in trajectory.conversations():
+        shown = len(trajectory.prompt) if trajectory.history is None else len(conversation) - 1
+        messages = [
             {
                 "role": message.role,
                 "content": message.content,
-                "loss": number >= first and message.role == "assistant" and next(flags),
+                "loss": number >= shown and message.role == "assistant" and next(flags),
             }
-            for number, message in enumerate(trajectory.messages())
-        ],
+            for number, message in enumerate(conversation)
+        ]
+        if any(message["loss"] for message in messages):
+            rows.append(_row(trajectory, messages))
+    return rows
+
+
+def _row(trajectory: Trajectory, messages: list[dict[str, Any]]) -> Row:
+    return {
+        "messages": messages,
         "task_id": trajectory.task.id,
         "trajectory_id": trajectory.id,
         "env": trajectory.task.env,
@@ -84,7 +97,7 @@ def write_rows(
         writers = {side: pq.ParquetWriter(path, schema) for side, path in partial.items()}
         waiting: dict[str, list[Row]] = {side: [] for side in sides}
         try:
-            for row in map(to_row, select(trajectories)):
+            for row in chain.from_iterable(map(to_rows, select(trajectories))):
                 side = "validation" if is_held_out(row["task_id"], validation) else "train"
                 counts[side] += 1
                 example = example or row

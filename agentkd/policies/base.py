@@ -2,10 +2,11 @@
 
 A `Policy` lives as long as a run and may hold a model or an HTTP client; it is an async context
 manager. For each episode it makes an `Actor`, which may hold what belongs to one episode: a search
-plan, a place in a KV cache. A conversation only ever grows, so that prefix caches hit.
+plan, a place in a KV cache. A conversation only ever grows, so that prefix caches hit, unless the
+protocol tells each step in a message of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -23,6 +24,8 @@ class Conversation:
     messages: list[Message]
     last: Observation | StepResult
     """The environment's answer behind the last message, with its admissible actions."""
+    last_reply: str = ""
+    """What was last said in the policy's place, by whomever; empty at first."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,3 @@ class StatelessActor:
 
     async def close(self) -> None:
         """Nothing to release."""
-
-
-def assistant_texts(messages: Sequence[Message]) -> list[str]:
-    """The texts of the policy so far, in order."""
-    return [message.content for message in messages if message.role == "assistant"]

@@ -2,9 +2,11 @@
 
 The expert sees what the agent sees. If another policy spoke in its place (a mistake that was
 injected, a student that acts while the expert only advises), it is told so and goes on from there.
+In a format whose thoughts are replies of their own, and cost a step, it thinks sparsely: when the
+first sentence of its thought is another than before, at most once for three actions.
 """
 
-from agentkd_envs import Expert, HasExpert, Observation
+from agentkd_envs import Expert, HasExpert, Move, Observation
 
 from agentkd.errors import ConfigError
 from agentkd.policies.base import (
@@ -13,10 +15,11 @@ from agentkd.policies.base import (
     Reply,
     StatelessActor,
     StatelessPolicy,
-    assistant_texts,
 )
-from agentkd.prompts import ActionFormat
+from agentkd.prompts import ActionFormat, ThinksApart
 from agentkd.trajectory import PolicyInfo
+
+ACTIONS_PER_THOUGHT = 3
 
 
 class ExpertActor(StatelessActor):
@@ -26,19 +29,35 @@ class ExpertActor(StatelessActor):
         self.expert = expert
         self._format = action_format
         self._own_text: str | None = None
+        self._subgoal = ""
+        self._actions_since_thought = ACTIONS_PER_THOUGHT
+        self._waiting: Move | None = None
+        """The move behind a thought that was a reply of its own."""
 
     async def act(self, conversation: Conversation) -> Reply:
         """Ask the expert for its move, after telling it of a move that was not its own."""
-        answer = conversation.last
-        if isinstance(answer, Observation):
-            move = self.expert.first(answer.text)
+        move = self._next_move(conversation)
+        subgoal = move.thought.partition(". ")[0]
+        is_due = self._actions_since_thought >= ACTIONS_PER_THOUGHT and subgoal != self._subgoal
+        if isinstance(self._format, ThinksApart) and is_due:
+            self._subgoal, self._waiting = subgoal, move
+            self._actions_since_thought = 0
+            self._own_text = self._format.render_thought(move.thought)
         else:
-            said = assistant_texts(conversation.messages)[-1]
-            if said != self._own_text:
-                self.expert.note_action(self._format.parse(said).action or "")
-            move = self.expert.next(answer.text)
-        self._own_text = self._format.render(move.thought, move.action)
+            self._actions_since_thought += 1
+            self._own_text = self._format.render(move.thought, move.action)
         return Reply(self._own_text, "expert", finish_reason="stop")
+
+    def _next_move(self, conversation: Conversation) -> Move:
+        waiting, self._waiting = self._waiting, None
+        if isinstance(conversation.last, Observation):
+            return self.expert.first(conversation.last.text)
+        if conversation.last_reply != self._own_text:
+            said = self._format.parse(conversation.last_reply).action
+            self.expert.note_action(said or "")
+        elif waiting is not None:
+            return waiting
+        return self.expert.next(conversation.last.text)
 
 
 class ExpertPolicy(StatelessPolicy):

@@ -1,16 +1,23 @@
 """The action-format seam: how a model's text becomes an action, and what it is told about that."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agentkd_envs import EnvSpec
 
 from agentkd.trajectory import FormatError
 
+THOUGHT_ANSWER = "OK."
+"""Answer to a reply that is a thought alone."""
+
 
 @dataclass(frozen=True)
 class ParsedReply:
-    """A model's text taken apart."""
+    """A model's text taken apart.
+
+    With neither an action nor an error it is a thought that stands alone, in a format that has
+    such replies; the environment does not hear of it, and the answer is `THOUGHT_ANSWER`.
+    """
 
     action: str | None
     thought: str = ""
@@ -36,4 +43,13 @@ class ActionFormat(Protocol):
 
     def explain_error(self, error: FormatError) -> str:
         """Say to the model what was wrong with its reply, as its next observation."""
+        ...
+
+
+@runtime_checkable
+class ThinksApart(Protocol):
+    """A format in which a thought is a reply of its own."""
+
+    def render_thought(self, thought: str) -> str:
+        """Write a reply that is a thought alone."""
         ...

@@ -62,6 +62,10 @@ def _lines(inputs: Inputs) -> Iterator[tuple[str, str]]:
     world, _ = _world(inputs)
     if world:
         yield "World", world
+    protocol = inputs.about.get("protocol")
+    if isinstance(protocol, Mapping):
+        changed = ", ".join(map(str, protocol.get("changed", ())))
+        yield "Protocol", str(protocol.get("name")) + (f", with other {changed}" if changed else "")
     if get("collect.policy") is not None:
         teacher = f"{get('collect.policy')}, {_count(get('collect.episodes'), 'task')}"
         attempts, mistakes = get("collect.attempts"), get("collect.mistakes")

@@ -30,18 +30,35 @@ _SHIPPED: dict[str, Callable[..., Env]] = {"household": _household, "shop": _sho
 
 
 def env_names() -> list[str]:
-    """All environments that `make_env` knows, sorted."""
+    """All environments of this host that `make_env` knows, sorted."""
     return sorted({*_SHIPPED, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
-def make_env(name: str, **options: Any) -> Env:
+def _http(**options: Any) -> Env:
+    from agentkd_envs.adapters.http_client import RemoteEnv
+
+    return RemoteEnv(**options)
+
+
+def _agentgym(**options: Any) -> Env:
+    from agentkd_envs.adapters.agentgym import AgentGymEnv
+
+    return AgentGymEnv(**options)
+
+
+_REMOTE: dict[str, Callable[..., Env]] = {"http": _http, "agentgym": _agentgym}
+"""Environments that run elsewhere and need the option `url`."""
+
+
+def make_env(name: str, /, **options: Any) -> Env:
     """Build an environment; raises `UnknownNameError` for a name, `EnvError` for an option."""
-    if name in _SHIPPED:
-        factory = _SHIPPED[name]
+    built_in = {**_SHIPPED, **_REMOTE}
+    if name in built_in:
+        factory = built_in[name]
     else:
         points = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
         if name not in points:
-            raise UnknownNameError("environment", name, env_names())
+            raise UnknownNameError("environment", name, [*env_names(), *_REMOTE])
         factory = points[name].load()
     try:
         return factory(**options)

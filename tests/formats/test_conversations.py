@@ -7,7 +7,7 @@ from pathlib import Path
 import published_samples as published
 import pytest
 
-from agentkd.curate.rows import to_row
+from agentkd.curate.rows import to_rows
 from agentkd.formats import FORMATS, Damage, format_named, refuse_damage
 from agentkd.formats.conversation import turns_of
 from agentkd.policies.mistakes import ErringExpertPolicy
@@ -153,7 +153,7 @@ def test_agenttraj_keeps_flags_actions_and_ids(tmp_path: Path) -> None:
     assert named.task.payload["id"] == "pick_and_place-Mug-None-Desk-301_trial_T2019_0"
     assert numbered.task.payload["id"] == "alfworld_7"
     assert named.outcome == Outcome(0.0, False, "unknown", "unknown")
-    assert [entry["loss"] for entry in to_row(named)["messages"]] == [
+    assert [entry["loss"] for entry in to_rows(named)[0]["messages"]] == [
         *(False, False, False, False, False, True, False, True)
     ]
 

@@ -22,7 +22,17 @@ Author = Literal["teacher", "student", "base", "expert", "random", "critic"]
 Tag = Literal["error", "reflection", "correction", "plan", "retrieved"]
 FormatError = Literal["malformed", "truncated"]
 Status = Literal["ok", "budget", "format", "env_error", "sandbox_error", "provider_error"]
-EndedBy = Literal["success", "failure", "max_steps", "format_limit", "context", "error"]
+EndedBy = Literal[
+    "success",
+    "failure",
+    "max_steps",
+    "max_tokens",
+    "max_seconds",
+    "format_limit",
+    "context",
+    "content_filter",
+    "error",
+]
 
 INFRASTRUCTURE_STATUSES: frozenset[Status] = frozenset(
     {"env_error", "sandbox_error", "provider_error"}
@@ -48,15 +58,17 @@ class Usage:
     cached_tokens: int = 0
     """Prompt tokens that came out of a prefix or KV cache."""
     cost_usd: float | None = None
-    """None means that the price is not known, which is not the same as free."""
+    """None means that the price is not known, which is not the same as free; a sum with an unknown
+    part is unknown."""
 
     def __add__(self, other: "Usage") -> "Usage":
-        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        costs = [one.cost_usd for one in (self, other) if one != Usage()]
+        known = [cost for cost in costs if cost is not None]
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
-            sum(costs) if costs else None,
+            sum(known) if known and len(known) == len(costs) else None,
         )
 
 
@@ -86,7 +98,11 @@ class Step:
     logprobs: tuple[float, ...] | None = None
     candidates: tuple[Mapping[str, Any], ...] = ()
     usage: Usage = Usage()
+    """What producing the text took."""
+    from_cache: bool = False
+    """The text came out of the local cache of calls, so that this run did not pay for it."""
     latency_s: float = 0.0
+    """Seconds that the policy took, or the server, without waiting for a turn."""
     finish_reason: str | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 

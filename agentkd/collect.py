@@ -1,8 +1,9 @@
 """Many episodes: concurrently, into one store, each once.
 
 What is in the store already is not done again, unless a broken machine had ended it. Workers take
-tasks from one queue; each has its own copy of the environment. Cancelling (Ctrl-C) loses only the
-episodes in flight, since every finished one is on disk.
+tasks from one queue; each has its own copy of the environment. Cancelling loses only the episodes
+in flight, since every finished one is on disk; a request to drain lets them finish. When the budget
+of the run is spent, episodes that would need another call are dropped and done on resume.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from agentkd_envs import Env, Task
 from anyio.lowlevel import checkpoint
 
 from agentkd.episode import run_episode
+from agentkd.errors import RunStopped
 from agentkd.policies import Policy
 from agentkd.prompts import ActionFormat
 from agentkd.store import EpisodeReader, EpisodeStore
@@ -27,9 +29,19 @@ class Setting:
     make_env: Callable[[], Env]
     format: ActionFormat
     max_steps: int
+    max_tokens: int | None = None
+    max_seconds: float | None = None
     system_prompt: str | None = None
     seed: int = 0
     is_training: bool = False
+
+
+@dataclass
+class Drain:
+    """A request to finish what is under way and to begin nothing new."""
+
+    reason: str | None = None
+    """Why; None while nobody has asked."""
 
 
 @dataclass
@@ -42,7 +54,15 @@ class Tally:
     finished: int = 0
     successes: int = 0
     steps: int = 0
+    steps_from_cache: int = 0
     infrastructure_failures: int = 0
+    stopped: str | None = None
+    """Why the collection ended before everything was done."""
+
+    @property
+    def missing(self) -> int:
+        """Episodes that are not graded yet."""
+        return self.planned - self.finished
 
     def add(self, trajectory: Trajectory) -> None:
         """Count one more episode."""
@@ -52,6 +72,7 @@ class Tally:
         self.finished += 1
         self.successes += trajectory.outcome.success
         self.steps += len(trajectory.steps)
+        self.steps_from_cache += sum(step.from_cache for step in trajectory.steps)
 
 
 async def collect(
@@ -62,6 +83,7 @@ async def collect(
     *,
     attempts: int = 1,
     concurrency: int = 64,
+    drain: Drain | None = None,
     on_episode: Callable[[Tally, Trajectory | None], None] = lambda tally, trajectory: None,
 ) -> Tally:
     """Play every task `attempts` times into the store at `path`; return what happened.
@@ -76,6 +98,7 @@ async def collect(
             tally.resumed += 1
     on_episode(tally, None)
     queue = iter([(task, attempt) for (_, attempt), task in wanted.items()])
+    drain = drain or Drain()
 
     with EpisodeStore(path) as store:
 
@@ -83,12 +106,17 @@ async def collect(
             env = setting.make_env()
             try:
                 for task, attempt in queue:
+                    if drain.reason is not None:
+                        tally.stopped = drain.reason
+                        return
                     trajectory = await run_episode(
                         policy,
                         env,
                         task,
                         setting.format,
                         max_steps=setting.max_steps,
+                        max_tokens=setting.max_tokens,
+                        max_seconds=setting.max_seconds,
                         system_prompt=setting.system_prompt,
                         attempt=attempt,
                         seed=setting.seed,
@@ -98,6 +126,8 @@ async def collect(
                     tally.add(trajectory)
                     on_episode(tally, trajectory)
                     await checkpoint()
+            except RunStopped as stop:
+                tally.stopped = str(stop)
             finally:
                 await env.close()
 

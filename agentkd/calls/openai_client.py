@@ -38,12 +38,13 @@ class OpenAIClient:
         stall_s: float = 60.0,
         stream: bool = False,
         sends_seed: bool = True,
+        length_parameter: str = "max_tokens",
         continuation: Continuation | None = None,
         connections: int = 64,
     ) -> None:
         self.model = model
         self._timeout_s, self._stall_s, self._stream = timeout_s, stall_s, stream
-        self._sends_seed = sends_seed
+        self._sends_seed, self._length = sends_seed, length_parameter
         self._continuation = continuation or Continuation()
         self._headers = {"content-type": "application/json"}
         if key:
@@ -59,13 +60,13 @@ class OpenAIClient:
         if not self._sends_seed:
             request = replace(request, seed=None)
         if prefix is None:
-            path, body = "chat/completions", chat_body(request, self.model)
+            path, body = "chat/completions", chat_body(request, self.model, self._length)
         elif self._continuation.uses_completions:
             prompt = self._continuation.prompt(request.messages)
             path, body = "completions", common_body(request, self.model) | {"prompt": prompt}
         else:
             self._continuation.check_template(request.messages)
-            path, body = "chat/completions", chat_body(request, self.model)
+            path, body = "chat/completions", chat_body(request, self.model, self._length)
         is_streamed = self._stream and path == "chat/completions"
         if is_streamed:
             body |= {"stream": True, "stream_options": {"include_usage": True}}

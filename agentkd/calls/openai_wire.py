@@ -14,11 +14,11 @@ from agentkd.trajectory import Usage
 Json = dict[str, Any]
 
 
-def common_body(request: ChatRequest, model: str) -> Json:
-    """What chat and text completions have in common."""
+def common_body(request: ChatRequest, model: str, length: str = "max_tokens") -> Json:
+    """What chat and text completions have in common; `length` is what the limit is called."""
     body: Json = {"model": model, **request.sampling}
-    if request.max_tokens is not None and "max_completion_tokens" not in body:
-        body["max_tokens"] = request.max_tokens
+    if request.max_tokens is not None:
+        body[length] = request.max_tokens
     if request.n > 1:
         body["n"] = request.n
     if request.seed is not None:
@@ -26,10 +26,10 @@ def common_body(request: ChatRequest, model: str) -> Json:
     return body
 
 
-def chat_body(request: ChatRequest, model: str) -> Json:
+def chat_body(request: ChatRequest, model: str, length: str = "max_tokens") -> Json:
     """Body of `/chat/completions`."""
     messages = [{"role": message.role, "content": message.content} for message in request.messages]
-    body = common_body(request, model) | {"messages": messages}
+    body = common_body(request, model, length) | {"messages": messages}
     if request.prefix is not None:
         body |= {"continue_final_message": True, "add_generation_prompt": False}
     return body

@@ -28,13 +28,21 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 FailureKind = Literal[
-    "rate_limit", "timeout", "unavailable", "bad_answer", "filtered", "refused", "context"
+    "rate_limit",
+    "timeout",
+    "unavailable",
+    "server_error",
+    "bad_answer",
+    "filtered",
+    "refused",
+    "context",
 ]
 """How a call of a chat model failed:
 
     rate_limit    too many calls at once; wait
     timeout       no answer in time
-    unavailable   no connection, or an error of the server's own
+    unavailable   no connection, or a gateway without a server behind it (502, 503, 504, 529)
+    server_error  an error of the server's own, perhaps over this very request (500)
     bad_answer    an answer that is not one: truncated JSON, no choices
     filtered      the provider's content filter kept the answer back
     refused       the request makes no sense to the server

@@ -7,9 +7,9 @@ What is tried again and for how long depends on how a call failed (`FailureKind`
 - `rate_limit` and `unavailable` are the endpoint's state. They are waited out, with backoff that
   doubles and is jittered, or for as long as `Retry-After` says. Only when no call of the whole run
   has been answered for `patience_s` does the run stop, with `EndpointDownError`.
-- `unavailable` while others are answered, `timeout`, `bad_answer` and `filtered` may be this call's
-  own fault: after `tries` of them it raises its `CallError`, and its episode ends. If nobody was
-  answered in the meantime the run stops.
+- `unavailable` while others are answered, `server_error`, `timeout`, `bad_answer` and `filtered`
+  may be this call's own fault: after `tries` of them it raises its `CallError`, and its episode
+  ends. If nobody was answered in the meantime the run stops.
 - `context` and `refused` are raised at once.
 """
 
@@ -158,7 +158,7 @@ class Caller:
             limiter.congested(began)
         if failure.retry_after_s:
             limiter.pause(failure.retry_after_s)
-        if failure.kind in ("unavailable", "timeout"):
+        if failure.kind in ("unavailable", "server_error", "timeout"):
             route.failed()
         if failure.kind == "filtered":
             self.endpoints.succeeded(route.endpoint)

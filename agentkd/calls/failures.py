@@ -52,7 +52,9 @@ def failure_of(
         return CallError("rate_limit", where, retry_after_s=retry_after_s(headers))
     if status == 408:
         return CallError("timeout", where)
-    if status >= 500:
+    if status == 500:
+        return CallError("server_error", where)
+    if status > 500:
         return CallError("unavailable", where, retry_after_s=retry_after_s(headers))
     if _FILTERED.search(said) and status in (400, 403, 422):
         return CallError("filtered", where)

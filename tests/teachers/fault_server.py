@@ -65,7 +65,7 @@ class FaultServer:
         plan: Plan = lambda request: None,
         *,
         delay_s: float = 0.0,
-        model: str = "stub",
+        model: str | None = "stub",
         key: str | None = None,
         port: int = 0,
     ) -> None:
@@ -149,7 +149,7 @@ class FaultServer:
             error = {"message": "Incorrect API key provided", "code": "invalid_api_key"}
             connection.send(401, {"error": error})
             return
-        if request.body["model"] != self.model:
+        if self.model and request.body["model"] != self.model:
             error = {"message": "The model does not exist", "code": "model_not_found"}
             connection.send(404, {"error": error})
             return

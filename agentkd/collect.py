@@ -19,7 +19,7 @@ from agentkd.errors import RunStopped
 from agentkd.policies import Policy
 from agentkd.prompts import ActionFormat
 from agentkd.store import EpisodeReader, EpisodeStore
-from agentkd.trajectory import Trajectory
+from agentkd.trajectory import EpisodeSummary, Trajectory
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,15 @@ class Tally:
         """Episodes that are not graded yet."""
         return self.planned - self.finished
 
-    def add(self, trajectory: Trajectory) -> None:
+    def add(self, episode: EpisodeSummary) -> None:
         """Count one more episode."""
-        if not trajectory.is_graded:
+        if not episode.is_graded:
             self.infrastructure_failures += 1
             return
         self.finished += 1
-        self.successes += trajectory.outcome.success
-        self.steps += len(trajectory.steps)
-        self.steps_from_cache += sum(step.from_cache for step in trajectory.steps)
+        self.successes += episode.success
+        self.steps += episode.steps
+        self.steps_from_cache += episode.steps_from_cache
 
 
 async def collect(
@@ -92,9 +92,9 @@ async def collect(
     """
     wanted = {(task.id, attempt): task for task in tasks for attempt in range(attempts)}
     tally = Tally(planned=len(wanted))
-    for trajectory in EpisodeReader(path):
-        if trajectory.is_graded and wanted.pop(trajectory.key, None) is not None:
-            tally.add(trajectory)
+    for known in EpisodeReader(path).summaries():
+        if known.is_graded and wanted.pop(known.key, None) is not None:
+            tally.add(known)
             tally.resumed += 1
     on_episode(tally, None)
     queue = iter([(task, attempt) for (_, attempt), task in wanted.items()])
@@ -123,7 +123,7 @@ async def collect(
                         is_training=setting.is_training,
                     )
                     store.append(trajectory)
-                    tally.add(trajectory)
+                    tally.add(trajectory.summary())
                     on_episode(tally, trajectory)
                     await checkpoint()
             except RunStopped as stop:

@@ -64,7 +64,7 @@ def dry_run(run: RunFolder, recipe: Recipe) -> DryRun:
     env = setting.make_env()
     tasks = env.tasks(settings.split, settings.episodes, settings.first)
     wanted = {(task.id, attempt) for task in tasks for attempt in range(settings.attempts)}
-    finished = {t.key for t in EpisodeReader(run.trajectories) if t.is_graded} & wanted
+    finished = {s.key for s in EpisodeReader(run.trajectories).summaries() if s.is_graded} & wanted
     prompt = _play(ScriptedPolicy(lambda _: []), setting, tasks[:1], steps=0)[0].prompt
     estimate = None
     if settings.policy == "teacher":

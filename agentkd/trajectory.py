@@ -179,6 +179,16 @@ class Trajectory:
         """Steps whose action was not understood or not possible."""
         return sum(not step.valid for step in self.steps)
 
+    def summary(self) -> "EpisodeSummary":
+        """What counting needs."""
+        return EpisodeSummary(
+            self.key,
+            self.is_graded,
+            self.outcome.success,
+            len(self.steps),
+            sum(step.from_cache for step in self.steps),
+        )
+
     def messages(self) -> list[Message]:
         """The whole conversation: the prompt, then the policy's text and the observation of each
         step.
@@ -202,15 +212,68 @@ class Trajectory:
         try:
             trajectory = _ADAPTER.validate_json(line)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "line"
-            raise RecordError(f"{place}: {first['msg']}") from error
-        if trajectory.record_version > RECORD_VERSION:
-            raise RecordError(
-                f"record_version {trajectory.record_version} is newer than this agentkd reads "
-                f"({RECORD_VERSION}); upgrade with: pip install -U agentkd"
-            )
+            raise _record_error(error) from error
+        _check_version(trajectory.record_version)
         return trajectory
 
 
+@dataclass(frozen=True)
+class EpisodeSummary:
+    """What counting and resuming need of an episode."""
+
+    key: tuple[str, int]
+    is_graded: bool
+    success: bool
+    steps: int
+    steps_from_cache: int = 0
+
+    @staticmethod
+    def from_json(line: bytes | str) -> "EpisodeSummary":
+        """Read it out of a stored trajectory, in half the time of reading the whole.
+
+        Raises `RecordError` as `Trajectory.from_json` does, but looks at less.
+        """
+        try:
+            stored = _SUMMARY_ADAPTER.validate_json(line)
+        except ValidationError as error:
+            raise _record_error(error) from error
+        _check_version(stored.record_version)
+        return EpisodeSummary(
+            (stored.task.id, stored.attempt),
+            stored.outcome.status not in INFRASTRUCTURE_STATUSES,
+            stored.outcome.success,
+            len(stored.steps),
+            sum(step.from_cache for step in stored.steps),
+        )
+
+
+@dataclass(slots=True)
+class _StoredStep:
+    from_cache: bool = False
+
+
+@dataclass
+class _StoredEpisode:
+    task: Task
+    outcome: Outcome
+    steps: list[_StoredStep]
+    attempt: int = 0
+    record_version: int = RECORD_VERSION
+
+
+def _record_error(error: ValidationError) -> RecordError:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "line"
+    return RecordError(f"{place}: {first['msg']}")
+
+
+def _check_version(version: int) -> None:
+    if version > RECORD_VERSION:
+        raise RecordError(
+            f"record_version {version} is newer than this agentkd reads "
+            f"({RECORD_VERSION}); upgrade with: pip install -U agentkd"
+        )
+
+
 _ADAPTER = TypeAdapter(Trajectory)
+_SUMMARY_ADAPTER = TypeAdapter(_StoredEpisode)

@@ -122,7 +122,7 @@ def test_ctrl_c_twice_stops_now(tmp_path: Path) -> None:
     assert trajectories(tmp_path / "run" / "trajectories.jsonl") == {}
 
 
-@pytest.mark.parametrize("size", [4_000, 12_000])
+@pytest.mark.parametrize("size", [8_192, 16_384])
 def test_a_full_disk_stops_with_a_message_and_room_lets_it_go_on(tmp_path: Path, size: int) -> None:
     clean = clean_run(tmp_path)
     with serve() as server:

@@ -68,6 +68,7 @@ class FaultServer:
         model: str | None = "stub",
         key: str | None = None,
         port: int = 0,
+        keep_requests: bool = True,
     ) -> None:
         self.answer, self.plan, self.delay_s = answer, plan, delay_s
         self.model, self.key, self.port = model, key, port
@@ -75,7 +76,7 @@ class FaultServer:
         self.usage: dict[str, int] = {"prompt_tokens": 0, "completion_tokens": 0, "cached": 0}
         self.answered = 0
         self.in_flight = self.peak_in_flight = 0
-        self.keep_requests = True
+        self.keep_requests = keep_requests
         self._visits: dict[str, int] = {}
         self._prefixes: set[int] = set()
         self._numbers = 0
@@ -177,7 +178,7 @@ class FaultServer:
         text = self.answer(body)
         number = int(body.get("n") or 1)
         if "messages" in body:
-            parts = [message["content"] for message in body["messages"]]
+            parts = [str(message["content"]) for message in body["messages"]]
             message = {"role": "assistant", "content": text}
             choices: list[Body] = [
                 {"index": index, "message": message, "finish_reason": "stop"}
@@ -305,13 +306,10 @@ async def _serve_forever(arguments: argparse.Namespace) -> None:
         turn = sum(message["role"] == "assistant" for message in body["messages"])
         return str(replies[min(turn, len(replies) - 1)])
 
-    server = FaultServer(answer, delay_s=arguments.delay)
-    server.keep_requests = False
+    server = FaultServer(answer, delay_s=arguments.delay, keep_requests=False)
     await server.listen()
     print(server.url, flush=True)
-    while await asyncio.to_thread(sys.stdin.readline):
-        print(json.dumps({"answered": server.answered, "peak": server.peak_in_flight}), flush=True)
-        server.peak_in_flight = 0
+    await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":

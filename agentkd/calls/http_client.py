@@ -8,6 +8,7 @@ to the one that has the fewest under way.
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import TracebackType
 from typing import Self
 
@@ -22,7 +23,7 @@ class HttpClient:
 
     def __init__(self, connections: int) -> None:
         count = -(-connections // CONNECTIONS_PER_POOL)
-        context = ssl.create_default_context()
+        context = _certificates()
         self._clients = [
             httpx2.AsyncClient(
                 verify=context,
@@ -56,3 +57,9 @@ class HttpClient:
         """Close every connection."""
         for client in self._clients:
             await client.aclose()
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Reading them takes longer than everything else here."""
+    return ssl.create_default_context()

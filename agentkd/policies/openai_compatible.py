@@ -2,12 +2,12 @@
 
 Unlike the provider packages it keeps what servers add to the protocol: `reasoning_content` (in
 `additional_kwargs`), token ids and log-probabilities (in `response_metadata`), and what came out of
-the prefix cache (in `usage_metadata`). It asks once; retries are the caller's.
+the prefix cache (in `usage_metadata`). It asks once; retries are the caller's. A chat model has no
+end at which connections could be closed, so each call opens one; agentkd's own policy keeps them
+(`agentkd.policies.chat`).
 """
 
-from asyncio import AbstractEventLoop, get_running_loop
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import anyio
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -15,7 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic import Field, PrivateAttr, SecretStr
+from pydantic import Field, SecretStr
 
 from agentkd.calls.openai_client import OpenAIClient
 from agentkd.calls.request import Candidate, ChatAnswer, ChatRequest
@@ -33,18 +33,6 @@ class OpenAICompatibleChat(BaseChatModel):
     sampling: dict[str, Any] = Field(default_factory=dict)
     max_tokens: int | None = None
     timeout_s: float = 600.0
-
-    _clients: WeakKeyDictionary[AbstractEventLoop, OpenAIClient] = PrivateAttr(
-        default_factory=WeakKeyDictionary
-    )
-    """Connections belong to an event loop."""
-
-    def _client(self) -> OpenAIClient:
-        loop = get_running_loop()
-        if loop not in self._clients:
-            key = self.api_key.get_secret_value() if self.api_key else None
-            self._clients[loop] = OpenAIClient(self.model, key=key, timeout_s=self.timeout_s)
-        return self._clients[loop]
 
     @property
     def _llm_type(self) -> str:
@@ -77,7 +65,11 @@ class OpenAICompatibleChat(BaseChatModel):
             max_tokens=kwargs.pop("max_tokens", self.max_tokens),
             sampling={**self.sampling, **kwargs, **({"stop": stop} if stop else {})},
         )
-        answer = await self._client().complete(request, self.base_url)
+        key = self.api_key.get_secret_value() if self.api_key else None
+        async with OpenAIClient(
+            self.model, key=key, timeout_s=self.timeout_s, connections=1
+        ) as client:
+            answer = await client.complete(request, self.base_url)
         return ChatResult(
             generations=[
                 ChatGeneration(message=_message(candidate, answer))

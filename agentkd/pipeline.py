@@ -6,7 +6,7 @@ happened. Observers are called as the work goes on; nothing is printed here.
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 from agentkd_envs import make_env
@@ -24,11 +24,8 @@ from agentkd.recipe import Recipe
 from agentkd.recipe_teacher import TeacherSection
 from agentkd.run_folder import RunFolder
 from agentkd.store import EpisodeReader
-from agentkd.teachers import make_teacher
-from agentkd.trajectory import Trajectory
-
-if TYPE_CHECKING:
-    from agentkd.policies.student import StudentPolicy
+from agentkd.teachers import local_policy, make_teacher
+from agentkd.trajectory import Author, Trajectory
 
 TEACHERS = ("expert", "random", "teacher")
 CONTESTANTS = ("random", "expert", "teacher", "untrained", "student")
@@ -182,18 +179,7 @@ def _contestant(name: str, run: RunFolder, recipe: Recipe) -> Callable[[], Polic
     )
 
 
-def _local(source: str, name: str, recipe: Recipe) -> "StudentPolicy":
-    from agentkd.policies.student import StudentPolicy
-    from agentkd.students.decoder import Sampling
-    from agentkd.students.load import device_of_this_machine, load_student
-
-    student = load_student(source)
-    device = device_of_this_machine()
-    return StudentPolicy(
-        student.model.to(device),  # type: ignore[arg-type]
-        student.tokenizer,
-        name=name,
-        author="base" if name == "untrained" else "student",
-        sampling=Sampling(recipe.eval.max_new_tokens, recipe.eval.temperature),
-        max_context=student.context,
-    )
+def _local(source: str, name: str, recipe: Recipe) -> Policy:
+    settings = recipe.eval
+    author: Author = "base" if name == "untrained" else "student"
+    return local_policy(source, name, author, settings.max_new_tokens, settings.temperature)

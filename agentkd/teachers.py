@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentkd.calls.cache import CallCache
 from agentkd.calls.caller import Caller, ChatClient, Patience
@@ -13,6 +13,10 @@ from agentkd.errors import ConfigError
 from agentkd.policies import Policy
 from agentkd.policies.chat import ChatPolicy
 from agentkd.recipe_teacher import TeacherSection
+from agentkd.trajectory import Author
+
+if TYPE_CHECKING:
+    from agentkd.policies.student import StudentPolicy
 
 _OPENAI = "https://api.openai.com"
 
@@ -110,23 +114,42 @@ def _langchain(section: TeacherSection) -> ChatClient:
 
 
 def _local(section: TeacherSection) -> Policy:
+    if section.sampling.n > 1:
+        raise ConfigError("a local teacher writes one candidate; set teacher.sampling.n to 1")
+    sampling = section.sampling
+    return local_policy(
+        section.model,
+        section.model,
+        "teacher",
+        sampling.max_tokens,
+        sampling.temperature or 0.0,
+        sampling.top_p or 1.0,
+    )
+
+
+def local_policy(
+    source: str,
+    name: str,
+    author: Author,
+    max_tokens: int | None,
+    temperature: float,
+    top_p: float = 1.0,
+) -> "StudentPolicy":
+    """A model in this process; an answer takes at most a quarter of its context.
+
+    Raises `StudentNotFoundError` if `source` names none.
+    """
     from agentkd.policies.student import StudentPolicy
     from agentkd.students.decoder import Sampling
     from agentkd.students.load import device_of_this_machine, load_student
 
-    if section.sampling.n > 1:
-        raise ConfigError("a local teacher writes one candidate; set teacher.sampling.n to 1")
-    student = load_student(section.model)
-    sampling = section.sampling
+    student = load_student(source)
+    longest = student.context // 4
     return StudentPolicy(
         student.model.to(device_of_this_machine()),  # type: ignore[arg-type]
         student.tokenizer,
-        name=section.model,
-        author="teacher",
-        sampling=Sampling(
-            min(sampling.max_tokens or student.context, student.context // 4),
-            temperature=sampling.temperature or 0.0,
-            top_p=sampling.top_p or 1.0,
-        ),
+        name=name,
+        author=author,
+        sampling=Sampling(min(max_tokens or longest, longest), temperature, top_p),
         max_context=student.context,
     )

@@ -41,7 +41,12 @@ class ChatClient(Protocol):
 
     @property
     def api(self) -> str:
-        """Kind of endpoint, part of the cache key."""
+        """Kind of endpoint, for the record."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """The kind of endpoint and whatever else its answers depend on, for the cache key."""
         ...
 
     @property
@@ -105,7 +110,7 @@ class Caller:
         Raises `CallError` if this call cannot succeed, `RunStopped` if the budget is spent, and a
         `UserError` if no call can succeed.
         """
-        key = request.key(self.client.api, self.client.model)
+        key = request.key(self.client.identity, self.client.model)
         if self._cache is not None and (known := self._cache.get(key)) is not None:
             self.ledger.hits += 1
             return replace(known, from_cache=True)

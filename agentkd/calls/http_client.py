@@ -62,4 +62,4 @@ class HttpClient:
 @cache
 def _certificates() -> ssl.SSLContext:
     """Reading them takes longer than everything else here."""
-    return ssl.create_default_context()
+    return httpx2.create_ssl_context()

@@ -5,6 +5,7 @@ reasoning, token counts, why it ended. Errors are classed by the HTTP status tha
 put on their exceptions; one without a status that is no network error is a bug and is raised.
 """
 
+import json
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -38,6 +39,8 @@ class LangchainClient:
 
     def __init__(self, chat_model: "BaseChatModel", model: str, timeout_s: float = 600.0) -> None:
         self._chat_model, self.model, self._timeout_s = chat_model, model, timeout_s
+        parameters = json.dumps(dict(chat_model._identifying_params), sort_keys=True, default=str)
+        self.identity = f"{type(chat_model).__qualname__} {parameters}"
 
     async def complete(self, request: ChatRequest, base_url: str) -> ChatAnswer:
         """Ask once; raises `CallError`, `ProviderRefusedError` or `ContinuationError`."""

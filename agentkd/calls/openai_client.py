@@ -27,7 +27,7 @@ from agentkd.errors import CallError
 class OpenAIClient:
     """Speaks to servers with the OpenAI API. Use it as an async context manager."""
 
-    api = "openai"
+    api = identity = "openai"
 
     def __init__(
         self,

@@ -33,10 +33,10 @@ class ChatRequest:
         last = self.messages[-1]
         return last.content if last.role == "assistant" else None
 
-    def key(self, api: str, model: str) -> str:
+    def key(self, endpoint: str, model: str) -> str:
         """Hash of all that the answer depends on: two requests of one key are the same request."""
         content = [
-            api,
+            endpoint,
             model,
             [(message.role, message.content) for message in self.messages],
             dict(self.sampling),

@@ -85,9 +85,10 @@ def collect(
 
     Ctrl-C lets the episodes under way finish; a second one stops at once.
     """
-    if not cache:
-        _overrides["teacher.cache"] = "false"
     resolved = _recipe(recipe, run)
+    if not cache and resolved.teacher is not None:
+        teacher = resolved.teacher.model_copy(update={"cache": False})
+        resolved = resolved.model_copy(update={"teacher": teacher})
     if dry_run:
         from agentkd.cli.preview import show_dry_run
 

@@ -9,11 +9,10 @@ from agentkd.calls.ledger import Ledger, Spent
 
 def show_spent(console: Console, path: Path, steps_from_cache: int) -> None:
     """One line per role, over all resumptions of the run; nothing if no model was called."""
-    if not path.exists() and not steps_from_cache:
-        return
-    with Ledger(path) as ledger:
-        for role, spent in ledger.roles.items():
-            console.print(f"  {role}: {describe(spent)}", highlight=False)
+    if path.exists():
+        with Ledger(path) as ledger:
+            for role, spent in ledger.roles.items():
+                console.print(f"  {role}: {describe(spent)}", highlight=False)
     if steps_from_cache:
         console.print(f"  {steps_from_cache:,} steps out of the cache of calls", highlight=False)
 

@@ -354,6 +354,17 @@ async def test_errors_of_provider_packages_are_classed_by_their_status() -> None
         await raising(KeyError("a bug")).complete(ChatRequest(QUESTION), "")
 
 
+def test_options_of_a_langchain_model_are_part_of_the_question() -> None:
+    def identity(**options: Any) -> str:
+        path = "agentkd.policies.openai_compatible:OpenAICompatibleChat"
+        given = {"model": "stub", "base_url": "http://x", "api_key": "secret", **options}
+        return LangchainClient(make_chat_model(path, given), "stub").identity
+
+    assert identity() == identity()
+    assert identity() != identity(sampling={"temperature": 0.3})
+    assert "secret" not in identity()
+
+
 async def test_reasoning_blocks_of_langchain_messages_are_kept() -> None:
     content: list[str | dict[Any, Any]] = [
         {"type": "thinking", "thinking": "polite"},

@@ -194,7 +194,7 @@ class Caller:
         self.endpoints.succeeded(endpoint)
         endpoint.limiter.settle(estimated, usage.prompt_tokens + usage.completion_tokens)
         endpoint.limiter.widen()
-        cost = self._prices.cost_usd(usage)
+        cost = self._prices.cost_usd(usage) if answer.is_usage_known else None
         self.ledger.add(self.role, answer.model or self.client.model, answer, cost)
         return replace(answer, usage=replace(usage, cost_usd=cost))
 
@@ -226,5 +226,6 @@ def _merged(one: ChatAnswer, other: ChatAnswer) -> ChatAnswer:
         one,
         candidates=one.candidates + other.candidates,
         usage=one.usage + other.usage,
+        is_usage_known=one.is_usage_known and other.is_usage_known,
         latency_s=one.latency_s + other.latency_s,
     )

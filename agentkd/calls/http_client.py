@@ -19,20 +19,15 @@ CONNECT_TIMEOUT_S = 15.0
 
 
 class HttpClient:
-    """Lends out `httpx2.AsyncClient`s. Timeouts are the borrower's, but for connecting."""
+    """Lends out `httpx2.AsyncClient`s between `async with`, which may be entered again.
+
+    Timeouts are the borrower's, but for connecting.
+    """
 
     def __init__(self, connections: int) -> None:
-        count = -(-connections // CONNECTIONS_PER_POOL)
-        context = _certificates()
-        self._clients = [
-            httpx2.AsyncClient(
-                verify=context,
-                timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S),
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
-            )
-            for _ in range(count)
-        ]
-        self._under_way = [0] * count
+        self._count = -(-connections // CONNECTIONS_PER_POOL)
+        self._clients: list[httpx2.AsyncClient] = []
+        self._under_way = [0] * self._count
 
     @contextmanager
     def borrow(self) -> Iterator[httpx2.AsyncClient]:
@@ -45,7 +40,16 @@ class HttpClient:
             self._under_way[index] -= 1
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened before the first request."""
+        """Make the clients; they connect at the first request."""
+        context = _certificates()
+        self._clients = [
+            httpx2.AsyncClient(
+                verify=context,
+                timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S),
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+            )
+            for _ in range(self._count)
+        ]
         return self
 
     async def __aexit__(

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from agentkd.calls.request import ChatAnswer
-from agentkd.errors import RunStopped, StorageError
-from agentkd.trajectory import Usage
+from agentkd.errors import ConfigError, RunStopped, StorageError
 
 CallRole = Literal["teacher", "critic", "student", "judge"]
 
@@ -46,6 +45,8 @@ class Spent:
     """Of the calls whose price is known."""
     unpriced_calls: int = 0
     """Calls whose price is unknown."""
+    uncounted_calls: int = 0
+    """Calls whose server did not say how many tokens they took."""
 
     @property
     def tokens(self) -> int:
@@ -82,6 +83,7 @@ class Ledger:
                 os.write(self._file, b"\n")
         except OSError as error:
             raise StorageError(f"cannot write to {self._path}: {error.strerror}") from error
+        self.roles.clear()
         for line in content.splitlines():
             try:
                 row = json.loads(line)
@@ -98,12 +100,21 @@ class Ledger:
             self._file = None
 
     def add(self, role: CallRole, model: str, answer: ChatAnswer, cost_usd: float | None) -> None:
-        """Enter one answer of a server; raises `StorageError` if the disk is full."""
-        usage = answer.usage
+        """Enter one answer of a server.
+
+        Raises `StorageError` if the disk is full, `ConfigError` if there is a budget that the
+        server's answers cannot be counted against.
+        """
+        usage, is_counted = answer.usage, answer.is_usage_known
+        if not is_counted and (self.budget.tokens is not None or self.budget.usd is not None):
+            raise ConfigError(
+                "the server does not say how many tokens a call took, so teacher.budget.tokens "
+                "and teacher.budget.usd cannot be kept; limit teacher.budget.seconds instead"
+            )
         row = {
             "model": model,
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
+            "prompt_tokens": usage.prompt_tokens if is_counted else None,
+            "completion_tokens": usage.completion_tokens if is_counted else None,
             "cached_tokens": usage.cached_tokens if answer.is_cache_known else None,
             "cost_usd": cost_usd,
         }
@@ -143,25 +154,20 @@ class Ledger:
         self,
         role: CallRole,
         model: str,
-        prompt_tokens: int,
-        completion_tokens: int,
+        prompt_tokens: int | None,
+        completion_tokens: int | None,
         cached_tokens: int | None,
         cost_usd: float | None,
     ) -> None:
         spent = self.roles.setdefault(role, Spent())
         spent.calls += 1
-        spent.prompt_tokens += prompt_tokens
-        spent.completion_tokens += completion_tokens
-        if cached_tokens is not None:
+        spent.uncounted_calls += prompt_tokens is None
+        spent.prompt_tokens += prompt_tokens or 0
+        spent.completion_tokens += completion_tokens or 0
+        if cached_tokens is not None and prompt_tokens is not None:
             spent.cached_tokens += cached_tokens
             spent.cacheable_tokens += prompt_tokens
         if cost_usd is None:
             spent.unpriced_calls += 1
         else:
             spent.cost_usd += cost_usd
-
-    def usage(self, role: CallRole) -> Usage:
-        """Sums of one role; the cost is None if the price of any call is unknown."""
-        spent = self.roles.get(role, Spent())
-        cost = None if spent.unpriced_calls else spent.cost_usd
-        return Usage(spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens, cost)

@@ -131,7 +131,8 @@ class OpenAIClient:
             parts.append(chunk)
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened before the first call."""
+        """Make ready to connect."""
+        await self._http.__aenter__()
         return self
 
     async def __aexit__(self, *error: Any) -> None:

@@ -55,7 +55,13 @@ def read_answer(content: Any, prefix: str, where: str) -> ChatAnswer:
         raise CallError("filtered", f"{where}: the content filter kept the answer back")
     usage, is_cache_known = _usage(content)
     model = content.get("model")
-    return ChatAnswer(candidates, usage, is_cache_known, str(model) if model else None)
+    return ChatAnswer(
+        candidates,
+        usage,
+        is_usage_known="prompt_tokens" in (content.get("usage") or {}),
+        is_cache_known=is_cache_known,
+        model=str(model) if model else None,
+    )
 
 
 def _candidate(choice: Mapping[str, Any], prefix: str) -> Candidate:

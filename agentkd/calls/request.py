@@ -72,6 +72,8 @@ class ChatAnswer:
     candidates: tuple[Candidate, ...]
     usage: Usage = field(default_factory=Usage)
     """As the server counted; no cost yet."""
+    is_usage_known: bool = True
+    """False if the server did not count its tokens."""
     is_cache_known: bool = False
     """Whether the server said how much of the prompt came out of its prefix cache."""
     model: str | None = None

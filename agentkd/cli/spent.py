@@ -21,8 +21,9 @@ def describe(spent: Spent) -> str:
     """Calls, tokens and cost in words."""
     cached = spent.prefix_cache_hit_rate
     hits = "" if cached is None else f" ({cached:.0%} out of the server's prefix cache)"
+    uncounted = f" ({spent.uncounted_calls:,} not counted)" if spent.uncounted_calls else ""
     return (
-        f"{spent.calls:,} calls, {spent.prompt_tokens:,} prompt tokens{hits}, "
+        f"{spent.calls:,} calls{uncounted}, {spent.prompt_tokens:,} prompt tokens{hits}, "
         f"{spent.completion_tokens:,} completion tokens, {cost(spent)}"
     )
 

@@ -1,18 +1,32 @@
 """Money: the ledger is the servers' own count, the budget stops calls, nothing is paid twice."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import pytest
-from fault_server import Fault
+from fault_server import Body, Fault, FaultServer
 from hypothesis import given
 from hypothesis import strategies as st
-from lessons import BOOK, COUNT, SETTING, clean_run, run, serve, tasks, teacher, trajectories
+from lessons import (
+    BOOK,
+    COUNT,
+    SETTING,
+    clean_run,
+    command,
+    run,
+    serve,
+    tasks,
+    teacher,
+    trajectories,
+)
 
 from agentkd.calls import Budget, CallCache, Ledger, Price, Prices
 from agentkd.episode import run_episode
+from agentkd.errors import ConfigError
 from agentkd.store import EpisodeReader
 from agentkd.trajectory import Usage
 
@@ -219,6 +233,16 @@ def test_a_sum_with_an_unknown_part_is_unknown(parts: list[Usage]) -> None:
         assert total.cost_usd == pytest.approx(sum(part.cost_usd or 0 for part in paid))
 
 
+def test_a_ledger_that_is_opened_again_counts_nothing_twice(tmp_path: Path) -> None:
+    book = Ledger(tmp_path / "ledger.jsonl")
+    with serve() as server:
+        policy = teacher(server.url, ledger=book)
+        run(policy, tmp_path / "one.jsonl", 1)
+        run(policy, tmp_path / "two.jsonl", 2)
+    assert book.roles["teacher"].calls == server.answered
+    assert book.roles["teacher"].prompt_tokens == server.usage["prompt_tokens"]
+
+
 def test_a_ledger_line_is_json_with_the_counts_of_one_call(tmp_path: Path) -> None:
     with serve() as server:
         run(teacher(server.url, ledger=Ledger(tmp_path / "l.jsonl")), tmp_path / "s.jsonl", 1)
@@ -226,3 +250,57 @@ def test_a_ledger_line_is_json_with_the_counts_of_one_call(tmp_path: Path) -> No
     assert {row["role"] for row in rows} == {"teacher"}
     assert sum(row["prompt_tokens"] for row in rows) == server.usage["prompt_tokens"]
     assert {row["cost_usd"] for row in rows} == {None}
+
+
+def test_a_server_that_counts_nothing_is_not_taken_to_be_free(tmp_path: Path) -> None:
+    def uncounted(answer: Body) -> Body:
+        return {name: value for name, value in answer.items() if name != "usage"}
+
+    with serve(lambda request: Fault(change=uncounted)) as server:
+        prices = Prices("stub", None, Price(prompt=10.0, completion=30.0))
+        policy = teacher(server.url, caller={"prices": prices})
+        assert run(policy, tmp_path / "store.jsonl", 1).finished == 1
+        spent = policy.caller.ledger.roles["teacher"]
+        assert spent.uncounted_calls == spent.unpriced_calls == spent.calls > 0
+        limited = teacher(server.url, ledger=Ledger(None, Budget(tokens=10**9)))
+        with pytest.raises(BaseExceptionGroup) as caught:
+            run(limited, tmp_path / "limited.jsonl", 1)
+        assert caught.group_contains(ConfigError, match="does not say how many tokens")
+
+
+def test_a_spent_budget_on_the_command_line(tmp_path: Path) -> None:
+    def agentkd(*more: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "agentkd", *command(tmp_path / "run", server.url), *more]
+        return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+
+    with serve() as server:
+        price = ["--teacher.price.prompt=1", "--teacher.price.completion=2"]
+        poor = agentkd(*price, "--teacher.budget.tokens=4000")
+        assert poor.returncode == 3, poor.stderr
+        assert "stopped: the budget of 4,000 tokens is spent" in poor.stdout
+        assert "agentkd curate" not in poor.stdout
+        rich = agentkd(*price)
+    assert rich.returncode == 0, rich.stderr
+    usage = server.usage
+    cost = (usage["prompt_tokens"] + 2 * usage["completion_tokens"]) / 1e6
+    assert f"{BOOK.calls:,} calls, {usage['prompt_tokens']:,} prompt tokens" in rich.stdout
+    assert f"${cost:.4f}" in rich.stdout
+
+
+def test_a_teacher_is_measured_on_held_out_tasks(tmp_path: Path) -> None:
+    settings = ["--eval.policies=[random, teacher]", "--eval.episodes=2", "--agent.max_steps=2"]
+    with FaultServer(lambda body: "Thought: x\nAction: look") as server:
+        _, *line = command(tmp_path / "run", server.url)
+        done = subprocess.run(
+            [sys.executable, "-m", "agentkd", "eval", *line, *settings],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(server.requests) == 2 * 2 * 2
+    with Ledger(tmp_path / "run" / "ledger.jsonl") as ledger:
+        assert ledger.roles["teacher"].calls == 8
+    rows = json.loads((tmp_path / "run" / "eval" / "summary.json").read_text())["results"]
+    assert {(row["policy"], row["episodes"]) for row in rows} == {("random", 2), ("teacher", 2)}

@@ -10,7 +10,7 @@ import pytest
 from fault_server import Body, Fault, FaultServer
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-from lessons import COUNT, clean_run, run, serve, teacher, trajectories
+from lessons import COUNT, QUICK, clean_run, run, serve, teacher, trajectories
 
 from agentkd.calls import Caller, ChatAnswer, ChatRequest
 from agentkd.calls.continuation import Continuation
@@ -319,7 +319,7 @@ def test_any_langchain_model_teaches(tmp_path: Path) -> None:
         options = {"model": "stub", "base_url": server.url}
         path_of_class = "agentkd.policies.openai_compatible:OpenAICompatibleChat"
         model = make_chat_model(path_of_class, options)
-        caller = Caller(LangchainClient(model, "stub"), patience=teacher().caller._patience)
+        caller = Caller(LangchainClient(model, "stub"), patience=QUICK)
         run(ChatPolicy(caller), path)
     assert trajectories(path) == clean
     assert caller.ledger.roles["teacher"].prompt_tokens == server.usage["prompt_tokens"]

@@ -29,6 +29,7 @@ unit: install-dev
 
 bench: install-dev
 	$(BIN)/python benchmarks/envs.py
+	$(BIN)/python benchmarks/collect.py
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agentkd needs Python 3.11 or later; choose one with: make PYTHON=python3.11 demo")'

@@ -1,8 +1,9 @@
 """Many episodes: concurrently, into one store, each once.
 
 What is in the store already is not done again, unless a broken machine had ended it. Workers take
-tasks from one queue; each has its own copy of the environment. Cancelling (Ctrl-C) loses only the
-episodes in flight, since every finished one is on disk.
+tasks from one queue; each has its own copy of the environment. Cancelling loses only the episodes
+in flight, since every finished one is on disk; a request to drain lets them finish. When the budget
+of the run is spent, episodes that would need another call are dropped and done on resume.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +16,13 @@ from agentkd_envs import Env, Task
 from anyio.lowlevel import checkpoint
 
 from agentkd.episode import run_episode
+from agentkd.errors import RunStopped
 from agentkd.policies import Policy
 from agentkd.prompts import ActionFormat
 from agentkd.prompts.narration import PLAIN, Narration
 from agentkd.protocols.examples import Examples
 from agentkd.store import EpisodeReader, EpisodeStore
-from agentkd.trajectory import Trajectory
+from agentkd.trajectory import EpisodeSummary, Trajectory
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Setting:
     make_env: Callable[[], Env]
     format: ActionFormat
     max_steps: int
+    max_tokens: int | None = None
+    max_seconds: float | None = None
     system_prompt: str | None = None
     seed: int = 0
     is_training: bool = False
@@ -49,6 +53,40 @@ class Setting:
         """Step limit of a task."""
         return self.max_steps_by_kind.get(task.kind, self.max_steps)
 
+    async def play(
+        self,
+        policy: Policy,
+        env: Env,
+        task: Task,
+        *,
+        attempt: int = 0,
+        max_steps: int | None = None,
+    ) -> Trajectory:
+        """Play one episode; `max_steps` replaces the limit of the task."""
+        return await run_episode(
+            policy,
+            env,
+            task,
+            self.format,
+            max_steps=self.max_steps_for(task) if max_steps is None else max_steps,
+            max_tokens=self.max_tokens,
+            max_seconds=self.max_seconds,
+            system_prompt=self.system_prompt_for(task),
+            attempt=attempt,
+            seed=self.seed,
+            is_training=self.is_training,
+            narration=self.narration,
+            extra=self.extra,
+        )
+
+
+@dataclass
+class Drain:
+    """A request to finish what is under way and to begin nothing new."""
+
+    reason: str | None = None
+    """Why; None while nobody has asked."""
+
 
 @dataclass
 class Tally:
@@ -60,16 +98,25 @@ class Tally:
     finished: int = 0
     successes: int = 0
     steps: int = 0
+    steps_from_cache: int = 0
     infrastructure_failures: int = 0
+    stopped: str | None = None
+    """Why the collection ended before everything was done."""
 
-    def add(self, trajectory: Trajectory) -> None:
+    @property
+    def missing(self) -> int:
+        """Episodes that are not graded yet."""
+        return self.planned - self.finished
+
+    def add(self, episode: EpisodeSummary) -> None:
         """Count one more episode."""
-        if not trajectory.is_graded:
+        if not episode.is_graded:
             self.infrastructure_failures += 1
             return
         self.finished += 1
-        self.successes += trajectory.outcome.success
-        self.steps += len(trajectory.steps)
+        self.successes += episode.success
+        self.steps += episode.steps
+        self.steps_from_cache += episode.steps_from_cache
 
 
 async def collect(
@@ -80,6 +127,7 @@ async def collect(
     *,
     attempts: int = 1,
     concurrency: int = 64,
+    drain: Drain | None = None,
     on_episode: Callable[[Tally, Trajectory | None], None] = lambda tally, trajectory: None,
 ) -> Tally:
     """Play every task `attempts` times into the store at `path`; return what happened.
@@ -88,12 +136,13 @@ async def collect(
     """
     wanted = {(task.id, attempt): task for task in tasks for attempt in range(attempts)}
     tally = Tally(planned=len(wanted))
-    for trajectory in EpisodeReader(path):
-        if trajectory.is_graded and wanted.pop(trajectory.key, None) is not None:
-            tally.add(trajectory)
+    for known in EpisodeReader(path).summaries():
+        if known.is_graded and wanted.pop(known.key, None) is not None:
+            tally.add(known)
             tally.resumed += 1
     on_episode(tally, None)
     queue = iter([(task, attempt) for (_, attempt), task in wanted.items()])
+    drain = drain or Drain()
 
     with EpisodeStore(path) as store:
 
@@ -101,23 +150,16 @@ async def collect(
             env = setting.make_env()
             try:
                 for task, attempt in queue:
-                    trajectory = await run_episode(
-                        policy,
-                        env,
-                        task,
-                        setting.format,
-                        max_steps=setting.max_steps_for(task),
-                        system_prompt=setting.system_prompt_for(task),
-                        attempt=attempt,
-                        seed=setting.seed,
-                        is_training=setting.is_training,
-                        narration=setting.narration,
-                        extra=setting.extra,
-                    )
+                    if drain.reason is not None:
+                        tally.stopped = drain.reason
+                        return
+                    trajectory = await setting.play(policy, env, task, attempt=attempt)
                     store.append(trajectory)
-                    tally.add(trajectory)
+                    tally.add(trajectory.summary())
                     on_episode(tally, trajectory)
                     await checkpoint()
+            except RunStopped as stop:
+                tally.stopped = str(stop)
             finally:
                 await env.close()
 

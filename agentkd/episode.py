@@ -32,6 +32,8 @@ async def run_episode(
     action_format: ActionFormat,
     *,
     max_steps: int,
+    max_tokens: int | None = None,
+    max_seconds: float | None = None,
     system_prompt: str | None = None,
     attempt: int = 0,
     seed: int = 0,
@@ -42,13 +44,17 @@ async def run_episode(
     """Let `policy` act on `task` until it is over, and return all that happened.
 
     The environment is reset but not closed. `seed` is that of the run; the episode derives its own.
-    `extra` goes into the record as it is.
+    `max_tokens` counts prompts and completions of all calls; `max_seconds` the time that policy and
+    environment took, without waiting for a turn. Both are looked at before each step. `RunStopped`
+    is let through: an episode that was cut off by the run's budget is nobody's result. `extra` goes
+    into the record as it is.
     """
     started = time.perf_counter()
     seed = episode_seed(seed, task, attempt)
     steps: list[Step] = []
     prompt = [Message("system", system_prompt)] if system_prompt else []
     reward, success = 0.0, False
+    tokens, busy_s = 0, 0.0
     status: Status = "ok"
     ended_by: EndedBy = "max_steps"
     error: str | None = None
@@ -61,16 +67,28 @@ async def run_episode(
         context = EpisodeContext(task, env, action_format, seed, is_training)
         actor = await policy.begin(context)
         for _ in range(max_steps):
+            if max_tokens is not None and tokens >= max_tokens:
+                status, ended_by = "budget", "max_tokens"
+                break
+            if max_seconds is not None and busy_s >= max_seconds:
+                status, ended_by = "budget", "max_seconds"
+                break
             asked = time.perf_counter()
             reply = await actor.act(conversation)
-            latency_s = time.perf_counter() - asked
+            answered = time.perf_counter()
+            latency_s = answered - asked if reply.latency_s is None else reply.latency_s
             if reply.is_context_full:
                 status, ended_by = "budget", "context"
+                break
+            if reply.finish_reason == "content_filter":
+                ended_by = "content_filter"
                 break
             step, answer = await _execute(
                 reply, env, action_format, narrator, conversation, latency_s
             )
             steps.append(step)
+            tokens += step.usage.prompt_tokens + step.usage.completion_tokens
+            busy_s += latency_s + time.perf_counter() - answered
             reward = step.reward
             if answer.terminated:
                 success = answer.success
@@ -142,6 +160,7 @@ async def _execute(
         logprobs=reply.logprobs,
         candidates=reply.candidates,
         usage=reply.usage,
+        from_cache=reply.from_cache,
         latency_s=round(latency_s, 6),
         finish_reason=reply.finish_reason,
         info=answer.info,

@@ -12,9 +12,14 @@
     |   +-- StorageError           the disk is full, or the folder cannot be written
     |   +-- DamagedFileError       a file to import that is not what its format says (a ValueError)
     |   +-- HubError               the Hugging Face Hub could not be reached, or refused
+    |   +-- TemplateError          a chat template that cannot be labelled exactly
+    |   +-- ProviderRefusedError   no call can succeed: key, model name, credit
+    |   +-- EndpointDownError      no endpoint has answered for too long
+    |   +-- ContinuationError      the model cannot be made to continue this text exactly
     +-- RecordError                a stored line that is not a trajectory (also a ValueError)
     +-- PolicyError                a policy could not answer: provider down, model out of memory
-    +-- TemplateError              a chat template that cannot be labelled exactly
+    |   +-- CallError              a call of a chat model failed; its kind says how
+    +-- RunStopped                 no further call may begin: the budget of the run is spent
 
 Environments raise `agentkd_envs.EnvError`. The loop turns `PolicyError` and `EnvError` into the
 status of a trajectory; it is the only place that catches them.
@@ -22,7 +27,29 @@ status of a trajectory; it is the only place that catches them.
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
+
+FailureKind = Literal[
+    "rate_limit",
+    "timeout",
+    "unavailable",
+    "server_error",
+    "bad_answer",
+    "filtered",
+    "refused",
+    "context",
+]
+"""How a call of a chat model failed:
+
+    rate_limit    too many calls at once; wait
+    timeout       no answer in time
+    unavailable   no connection, or a gateway without a server behind it (502, 503, 504, 529)
+    server_error  an error of the server's own, perhaps over this very request (500)
+    bad_answer    an answer that is not one: truncated JSON, no choices
+    filtered      the provider's content filter kept the answer back
+    refused       the request makes no sense to the server
+    context       the conversation does not fit the model's context
+"""
 
 
 class AgentkdError(Exception):
@@ -97,6 +124,32 @@ class PolicyError(AgentkdError):
 
 class TemplateError(UserError):
     """A chat template whose rendering cannot be labelled exactly."""
+
+
+class ProviderRefusedError(UserError):
+    """A provider refuses every call, so that trying again is of no use."""
+
+
+class EndpointDownError(UserError):
+    """No endpoint of the teacher has answered for longer than the run is patient."""
+
+
+class ContinuationError(UserError):
+    """A model cannot be made to continue a given text exactly as it stands."""
+
+
+class CallError(PolicyError):
+    """A call of a chat model failed."""
+
+    def __init__(
+        self, kind: FailureKind, message: str, *, retry_after_s: float | None = None
+    ) -> None:
+        self.kind, self.retry_after_s = kind, retry_after_s
+        super().__init__(message)
+
+
+class RunStopped(AgentkdError):
+    """No further call may begin; what is finished is kept."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

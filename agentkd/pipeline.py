@@ -4,15 +4,16 @@ Each stage claims its settings in the run folder first, does only what is missin
 happened. Observers are called as the work goes on; nothing is printed here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 from agentkd_envs import Task, make_env
 
-from agentkd.collect import Setting, Tally, collect
+from agentkd.collect import Drain, Setting, Tally, collect
 from agentkd.curate.rows import write_rows
 from agentkd.curate.select import selection
 from agentkd.errors import ConfigError, did_you_mean
@@ -24,15 +25,14 @@ from agentkd.prompts import action_format
 from agentkd.protocols.examples import find_examples
 from agentkd.protocols.resolve import AgentPlan, agent_plan, eval_splits
 from agentkd.recipe import Recipe
+from agentkd.recipe_teacher import TeacherSection
 from agentkd.run_folder import RunFolder
 from agentkd.store import EpisodeReader
-from agentkd.trajectory import Trajectory
+from agentkd.teachers import local_policy, make_teacher
+from agentkd.trajectory import Author, Trajectory
 
-if TYPE_CHECKING:
-    from agentkd.policies.student import StudentPolicy
-
-TEACHERS = ("expert", "random")
-CONTESTANTS = ("random", "expert", "untrained", "student")
+TEACHERS = ("expert", "random", "teacher")
+CONTESTANTS = ("random", "expert", "teacher", "untrained", "student")
 
 EpisodeObserver = Callable[[str, str, Tally, Trajectory | None], None]
 """Called with policy, split, counts so far, and the episode that has just ended."""
@@ -47,6 +47,8 @@ def setting_of(recipe: Recipe, plan: AgentPlan, *, seed: int, is_training: bool)
         format=style,
         max_steps=plan.max_steps or env.spec.max_steps,
         max_steps_by_kind=plan.max_steps_by_kind,
+        max_tokens=recipe.agent.max_tokens,
+        max_seconds=recipe.agent.max_seconds,
         narration=plan.narration,
         extra={"protocol": plan.record} if plan.record else {},
         system_prompt=style.system_prompt(env.spec)
@@ -78,28 +80,35 @@ def with_examples(
     return anyio.run(find)
 
 
-def collect_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> Tally:
-    """Let the teacher play; episodes that are in the store are not played again."""
+def prepare_collection(
+    run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver, drain: Drain | None = None
+) -> Callable[[], Awaitable[Tally]]:
+    """Claim the settings and return what lets the teacher play, to be run in an event loop."""
     settings = recipe.collect
     plan = agent_plan(recipe)
     setting = setting_of(recipe, plan, seed=settings.seed, is_training=True)
     tasks = setting.make_env().tasks(settings.split, settings.episodes, settings.first)
-    policy = _teacher(settings.policy, settings.mistakes)
     setting = with_examples(setting, recipe, plan, tasks)
+    policy = _teacher(run, recipe)
     run.claim("collect", recipe)
-    return anyio.run(
-        lambda: collect(
-            policy,
-            tasks,
-            run.trajectories,
-            setting,
-            attempts=settings.attempts,
-            concurrency=settings.concurrency,
-            on_episode=lambda tally, trajectory: on_episode(
-                settings.policy, settings.split, tally, trajectory
-            ),
-        )
+    return partial(
+        collect,
+        policy,
+        tasks,
+        run.trajectories,
+        setting,
+        attempts=settings.attempts,
+        concurrency=settings.concurrency,
+        drain=drain,
+        on_episode=lambda tally, trajectory: on_episode(
+            settings.policy, settings.split, tally, trajectory
+        ),
     )
+
+
+def collect_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> Tally:
+    """Let the teacher play; episodes that are in the store are not played again."""
+    return anyio.run(prepare_collection(run, recipe, on_episode))
 
 
 def curate_stage(run: RunFolder, recipe: Recipe) -> dict[str, int]:
@@ -158,17 +167,36 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
     )
 
 
-def _teacher(name: str, mistakes: float) -> Policy:
+def check_teacher(recipe: Recipe) -> None:
+    """Raise `ConfigError` if `collect.policy` is not one of `TEACHERS`, or does not fit."""
+    name = recipe.collect.policy
     if name not in TEACHERS:
         raise ConfigError(
             f"unknown teacher '{name}'. There is: {', '.join(TEACHERS)}."
             f"{did_you_mean(name, TEACHERS)}"
         )
-    if name == "random" and mistakes:
-        raise ConfigError("collect.mistakes is for the expert; set it to 0 for a random teacher")
+    if name != "expert" and recipe.collect.mistakes:
+        raise ConfigError(f"collect.mistakes is for the expert; set it to 0 for '{name}'")
+
+
+def _teacher(run: RunFolder, recipe: Recipe) -> Policy:
+    check_teacher(recipe)
+    name, mistakes = recipe.collect.policy, recipe.collect.mistakes
     if name == "random":
         return RandomPolicy()
+    if name == "teacher":
+        return make_teacher(teacher_section(recipe), run.ledger, recipe.collect.concurrency)
     return ErringExpertPolicy(mistakes) if mistakes else ExpertPolicy()
+
+
+def teacher_section(recipe: Recipe) -> TeacherSection:
+    """The recipe's chat model; raises `ConfigError` if it has none."""
+    if recipe.teacher is None:
+        raise ConfigError(
+            "the recipe has no section 'teacher'; name at least a model and an endpoint: "
+            "--teacher.model NAME --teacher.base_urls '[http://localhost:8000/v1]'"
+        )
+    return recipe.teacher
 
 
 def _contestant(name: str, run: RunFolder, recipe: Recipe) -> Callable[[], Policy]:
@@ -176,6 +204,9 @@ def _contestant(name: str, run: RunFolder, recipe: Recipe) -> Callable[[], Polic
         return RandomPolicy
     if name == "expert":
         return ExpertPolicy
+    if name == "teacher":
+        section = teacher_section(recipe)
+        return lambda: make_teacher(section, run.ledger, recipe.eval.concurrency)
     if name == "untrained":
         return lambda: _local(recipe.train.student, "untrained", recipe)
     if name == "student":
@@ -187,18 +218,7 @@ def _contestant(name: str, run: RunFolder, recipe: Recipe) -> Callable[[], Polic
     )
 
 
-def _local(source: str, name: str, recipe: Recipe) -> "StudentPolicy":
-    from agentkd.policies.student import StudentPolicy
-    from agentkd.students.decoder import Sampling
-    from agentkd.students.load import device_of_this_machine, load_student
-
-    student = load_student(source)
-    device = device_of_this_machine()
-    return StudentPolicy(
-        student.model.to(device),  # type: ignore[arg-type]
-        student.tokenizer,
-        name=name,
-        author="base" if name == "untrained" else "student",
-        sampling=Sampling(recipe.eval.max_new_tokens, recipe.eval.temperature),
-        max_context=student.context,
-    )
+def _local(source: str, name: str, recipe: Recipe) -> Policy:
+    settings = recipe.eval
+    author: Author = "base" if name == "untrained" else "student"
+    return local_policy(source, name, author, settings.max_new_tokens, settings.temperature)

@@ -8,20 +8,14 @@ does. The text under each field is its help.
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from agentkd.errors import ConfigError, did_you_mean
-
-
-class Section(BaseModel):
-    """Base of the sections: frozen, no unknown keys, the text under a field is its description."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
-    )
+from agentkd.recipe_teacher import TeacherSection
+from agentkd.section import Section
 
 
 class EnvSection(Section):
@@ -47,6 +41,10 @@ class AgentSection(Section):
     none."""
     max_steps: int | None = Field(default=None, ge=1)
     """Step limit of an episode; the protocol's if not set, else the environment's own."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Token limit of an episode, prompts and completions of all its calls."""
+    max_seconds: float | None = Field(default=None, gt=0)
+    """Time limit of an episode: what policy and environment take, without waiting for a turn."""
     shots: int | None = Field(default=None, ge=0)
     """Solved examples in the system message, played by the environment's expert in the train split;
     the protocol's if not set, else none."""
@@ -62,7 +60,7 @@ class CollectSection(Section):
     """The teacher's episodes."""
 
     policy: str = "expert"
-    """Teacher: expert or random."""
+    """Teacher: expert, random, or teacher for the chat model of the section `teacher`."""
     split: str = "train"
     """Split that the tasks come from."""
     episodes: int = Field(default=1000, ge=1)
@@ -139,7 +137,8 @@ class EvalSection(Section):
     """The comparison on held-out tasks."""
 
     policies: list[str] = Field(default=["random", "expert", "untrained", "student"], min_length=1)
-    """Policies to compare: random, expert, untrained (the student before training), student."""
+    """Policies to compare: random, expert, teacher, untrained (the student before training),
+    student."""
     splits: list[str] | None = Field(default=None, min_length=1)
     """Splits to compare them on; the protocol's if not set, else seen and unseen."""
     episodes: int | None = Field(default=None, ge=1)
@@ -165,6 +164,7 @@ class Recipe(Section):
     """One sentence on what the recipe shows."""
     env: EnvSection = EnvSection()
     agent: AgentSection = AgentSection()
+    teacher: TeacherSection | None = None
     collect: CollectSection = CollectSection()
     curate: CurateSection = CurateSection()
     train: TrainSection = TrainSection()
@@ -241,14 +241,23 @@ def setting_help(section: type[Section] = Recipe, prefix: str = "") -> list[tupl
     """Every setting as (dotted name, default, help), in the order of the recipe."""
     rows: list[tuple[str, str, str]] = []
     for name, field in section.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
-            rows += setting_help(kind, f"{prefix}{name}.")
+        kinds = (field.annotation, *get_args(field.annotation))
+        inner = next((kind for kind in kinds if _is_section(kind)), None)
+        if inner is not None:
+            rows += setting_help(inner, f"{prefix}{name}.")
         else:
-            default = field.get_default(call_default_factory=True, validated_data={})
+            default = (
+                "needed"
+                if field.is_required()
+                else field.get_default(call_default_factory=True, validated_data={})
+            )
             text = " ".join((field.description or "").split())
             rows.append((f"{prefix}{name}", str(default), text))
     return rows
+
+
+def _is_section(kind: Any) -> TypeGuard[type[Section]]:
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _deep_copy(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,6 +265,12 @@ def _deep_copy(values: Mapping[str, Any]) -> dict[str, Any]:
         key: _deep_copy(value) if isinstance(value, Mapping) else value
         for key, value in values.items()
     }
+
+
+def _problem(name: str, kind: str, message: str, value: Any) -> str:
+    if kind == "missing":
+        return f"{name} is not set; set it in the recipe or with --{name} VALUE"
+    return f"{name}: {message}, but it is {value!r}"
 
 
 def _explain(error: ValidationError) -> str:
@@ -266,5 +281,5 @@ def _explain(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting '{name}'.{did_you_mean(name, known)}")
         else:
-            lines.append(f"{name}: {problem['msg']}, but it is {problem['input']!r}")
+            lines.append(_problem(name, problem["type"], problem["msg"], problem["input"]))
     return "\n".join(lines)

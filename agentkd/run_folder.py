@@ -3,6 +3,7 @@
     config.json            the recipe, and the settings of each stage that has begun
     manifest.json          versions, git revision, machine
     trajectories.jsonl     the teacher's episodes, collected or imported
+    ledger.jsonl           every answer that was paid for, with the server's count of its tokens
     rows/                  training rows, parquet, with a data card
     student/               the trained student; checkpoints/ and log.jsonl while it trains
     eval/                  one store per policy and split; summary.json
@@ -27,15 +28,27 @@ from agentkd.errors import MissingStageError, RunChangedError, StorageError
 from agentkd.recipe import Recipe, flat
 
 _DEPENDS_ON: dict[str, tuple[str, ...]] = {
-    "collect": ("env", "agent", "collect"),
+    "collect": ("env", "agent", "teacher", "collect"),
     "curate": ("curate",),
     "train": ("train",),
-    "eval": ("env", "agent", "eval"),
+    "eval": ("env", "agent", "teacher", "eval"),
 }
 """Recipe sections of each stage; a stage also depends on those of the stages before it."""
 
-_DO_NOT_MATTER = frozenset({"collect.concurrency", "eval.concurrency", "train.checkpoints"})
-"""Settings that change how fast a result comes, not which."""
+_DO_NOT_MATTER = (
+    "collect.concurrency",
+    "eval.concurrency",
+    "train.checkpoints",
+    "teacher.api_key_env",
+    "teacher.base_urls",
+    "teacher.budget",
+    "teacher.cache",
+    "teacher.limits",
+    "teacher.price",
+    "teacher.stream",
+)
+"""Settings, or groups of them, that change how fast a result comes and at which price, not which
+result."""
 
 
 class RunFolder:
@@ -46,6 +59,7 @@ class RunFolder:
         self.config = path / "config.json"
         self.manifest = path / "manifest.json"
         self.trajectories = path / "trajectories.jsonl"
+        self.ledger = path / "ledger.jsonl"
         self.rows = path / "rows"
         self.student = path / "student"
         self.checkpoints = path / "student" / "checkpoints"
@@ -79,8 +93,9 @@ class RunFolder:
             old, new = flat(stages[stage]), flat(wanted)
             changes = {
                 key: (old.get(key), new.get(key))
-                for key in sorted({*old, *new} - _DO_NOT_MATTER)
+                for key in sorted({*old, *new})
                 if old.get(key) != new.get(key)
+                and not any(f"{key}.".startswith(f"{group}.") for group in _DO_NOT_MATTER)
             }
             if changes:
                 raise RunChangedError(stage, str(self.path), changes)

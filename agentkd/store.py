@@ -11,13 +11,16 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from agentkd.errors import RecordError, RunLockedError, StorageError
-from agentkd.trajectory import Trajectory
+from agentkd.trajectory import EpisodeSummary, Trajectory
+
+Record = TypeVar("Record")
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,13 @@ class EpisodeReader:
         self.damaged: list[DamagedLine] = []
 
     def __iter__(self) -> Iterator[Trajectory]:
+        return self._read(Trajectory.from_json)
+
+    def summaries(self) -> Iterator[EpisodeSummary]:
+        """Stream what counting and resuming need, in half the time."""
+        return self._read(EpisodeSummary.from_json)
+
+    def _read(self, parse: Callable[[bytes], Record]) -> Iterator[Record]:
         self.damaged = []
         if not self.path.exists():
             return
@@ -54,7 +64,7 @@ class EpisodeReader:
                 if line.isspace():
                     continue
                 try:
-                    yield Trajectory.from_json(line)
+                    yield parse(line)
                 except RecordError as error:
                     reason = str(error)
                     if not line.endswith(b"\n"):
@@ -65,7 +75,7 @@ class EpisodeReader:
 
     def episodes(self) -> Iterator[Trajectory]:
         """Stream each episode once: an infrastructure failure only if no later try succeeded."""
-        graded = {trajectory.key for trajectory in self if trajectory.is_graded}
+        graded = {summary.key for summary in self.summaries() if summary.is_graded}
         given: set[tuple[str, int]] = set()
         pending: dict[tuple[str, int], Trajectory] = {}
         for trajectory in self:

@@ -24,7 +24,18 @@ FormatError = Literal["malformed", "truncated"]
 Status = Literal[
     "ok", "budget", "format", "env_error", "sandbox_error", "provider_error", "unknown"
 ]
-EndedBy = Literal["success", "failure", "max_steps", "format_limit", "context", "error", "unknown"]
+EndedBy = Literal[
+    "success",
+    "failure",
+    "max_steps",
+    "max_tokens",
+    "max_seconds",
+    "format_limit",
+    "context",
+    "content_filter",
+    "error",
+    "unknown",
+]
 
 INFRASTRUCTURE_STATUSES: frozenset[Status] = frozenset(
     {"env_error", "sandbox_error", "provider_error"}
@@ -50,15 +61,17 @@ class Usage:
     cached_tokens: int = 0
     """Prompt tokens that came out of a prefix or KV cache."""
     cost_usd: float | None = None
-    """None means that the price is not known, which is not the same as free."""
+    """None means that the price is not known, which is not the same as free; a sum with an unknown
+    part is unknown."""
 
     def __add__(self, other: "Usage") -> "Usage":
-        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        costs = [one.cost_usd for one in (self, other) if one != Usage()]
+        known = [cost for cost in costs if cost is not None]
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
-            sum(costs) if costs else None,
+            sum(known) if known and len(known) == len(costs) else None,
         )
 
 
@@ -88,7 +101,11 @@ class Step:
     logprobs: tuple[float, ...] | None = None
     candidates: tuple[Mapping[str, Any], ...] = ()
     usage: Usage = Usage()
+    """What producing the text took."""
+    from_cache: bool = False
+    """The text came out of the local cache of calls, so that this run did not pay for it."""
     latency_s: float = 0.0
+    """Seconds that the policy took, or the server, without waiting for a turn."""
     finish_reason: str | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 
@@ -173,6 +190,16 @@ class Trajectory:
         """Steps whose action was not understood or not possible."""
         return sum(not step.valid for step in self.steps)
 
+    def summary(self) -> "EpisodeSummary":
+        """What counting needs."""
+        return EpisodeSummary(
+            self.key,
+            self.is_graded,
+            self.outcome.success,
+            len(self.steps),
+            sum(step.from_cache for step in self.steps),
+        )
+
     def messages(self) -> list[Message]:
         """The whole conversation: the prompt, then the policy's text and the observation of each
         step.
@@ -207,15 +234,68 @@ class Trajectory:
         try:
             trajectory = _ADAPTER.validate_json(line)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "line"
-            raise RecordError(f"{place}: {first['msg']}") from error
-        if trajectory.record_version > RECORD_VERSION:
-            raise RecordError(
-                f"record_version {trajectory.record_version} is newer than this agentkd reads "
-                f"({RECORD_VERSION}); upgrade with: pip install -U agentkd"
-            )
+            raise _record_error(error) from error
+        _check_version(trajectory.record_version)
         return trajectory
 
 
+@dataclass(frozen=True)
+class EpisodeSummary:
+    """What counting and resuming need of an episode."""
+
+    key: tuple[str, int]
+    is_graded: bool
+    success: bool
+    steps: int
+    steps_from_cache: int = 0
+
+    @staticmethod
+    def from_json(line: bytes | str) -> "EpisodeSummary":
+        """Read it out of a stored trajectory, in half the time of reading the whole.
+
+        Raises `RecordError` as `Trajectory.from_json` does, but looks at less.
+        """
+        try:
+            stored = _SUMMARY_ADAPTER.validate_json(line)
+        except ValidationError as error:
+            raise _record_error(error) from error
+        _check_version(stored.record_version)
+        return EpisodeSummary(
+            (stored.task.id, stored.attempt),
+            stored.outcome.status not in INFRASTRUCTURE_STATUSES,
+            stored.outcome.success,
+            len(stored.steps),
+            sum(step.from_cache for step in stored.steps),
+        )
+
+
+@dataclass(slots=True)
+class _StoredStep:
+    from_cache: bool = False
+
+
+@dataclass
+class _StoredEpisode:
+    task: Task
+    outcome: Outcome
+    steps: list[_StoredStep]
+    attempt: int = 0
+    record_version: int = RECORD_VERSION
+
+
+def _record_error(error: ValidationError) -> RecordError:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "line"
+    return RecordError(f"{place}: {first['msg']}")
+
+
+def _check_version(version: int) -> None:
+    if version > RECORD_VERSION:
+        raise RecordError(
+            f"record_version {version} is newer than this agentkd reads "
+            f"({RECORD_VERSION}); upgrade with: pip install -U agentkd"
+        )
+
+
 _ADAPTER = TypeAdapter(Trajectory)
+_SUMMARY_ADAPTER = TypeAdapter(_StoredEpisode)

@@ -17,6 +17,7 @@ from rich.table import Table
 from agentkd import __version__
 from agentkd.cli.envs import app as envs_app
 from agentkd.cli.formats import add_format_commands
+from agentkd.cli.interrupt import CTRL_C
 from agentkd.cli.overrides import split_overrides
 from agentkd.cli.play import play
 from agentkd.errors import AgentkdError, UserError
@@ -24,6 +25,8 @@ from agentkd.recipe import Recipe, build_recipe, recipe_values, setting_help, sh
 from agentkd.run_folder import RunFolder
 
 DEFAULT_RECIPE = "household_small"
+STOPPED_BY_BUDGET = 3
+STOPPED_BY_CTRL_C = 130
 
 app = App(
     name="agentkd",
@@ -73,9 +76,31 @@ def demo(*, run: RunOption = Path("runs/demo"), recipe: RecipeOption = None) -> 
 
 
 @app.command
-def collect(*, run: RunOption, recipe: RecipeOption = None) -> None:
-    """Let the teacher play, and keep every episode."""
-    _collect(run, _recipe(recipe, run))
+def collect(
+    *,
+    run: RunOption,
+    recipe: RecipeOption = None,
+    dry_run: Annotated[
+        bool, Parameter(help="Say what would be done and what it may cost, and call nobody.")
+    ] = False,
+    cache: Annotated[
+        bool, Parameter(help="Take answers that an earlier run got to the same questions.")
+    ] = True,
+) -> None:
+    """Let the teacher play, and keep every episode.
+
+    Ctrl-C lets the episodes under way finish; a second one stops at once.
+    """
+    resolved = _recipe(recipe, run)
+    if not cache and resolved.teacher is not None:
+        teacher = resolved.teacher.model_copy(update={"cache": False})
+        resolved = resolved.model_copy(update={"teacher": teacher})
+    if dry_run:
+        from agentkd.cli.preview import show_dry_run
+
+        show_dry_run(console, RunFolder(run), resolved)
+        return
+    _collect(run, resolved)
     _next(f"agentkd curate --run {run}")
 
 
@@ -154,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except* KeyboardInterrupt:
         console.print("\nstopped; run the same command again to go on")
-        sys.exit(130)
+        sys.exit(STOPPED_BY_CTRL_C)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -173,16 +198,34 @@ def _recipe(name: str | None, run: Path) -> Recipe:
 
 def _collect(path: Path, recipe: Recipe) -> None:
     from agentkd.cli.display import Display
-    from agentkd.pipeline import collect_stage
+    from agentkd.cli.interrupt import collect_and_drain
+    from agentkd.cli.spent import show_spent
 
     run = RunFolder(path)
-    _heading("Collect", f"{recipe.collect.episodes:,} episodes by the {recipe.collect.policy}")
+    teacher = recipe.collect.policy
+    if teacher == "teacher" and recipe.teacher is not None:
+        teacher += f" {recipe.teacher.model}"
+    _heading("Collect", f"{recipe.collect.episodes:,} episodes by the {teacher}")
     with Display(console) as display:
-        tally = collect_stage(run, recipe, display.on_episode)
+        tally = collect_and_drain(run, recipe, display.on_episode, console)
+    show_spent(console, run.ledger, tally.steps_from_cache)
+    if tally.stopped is not None:
+        console.print(
+            f"  stopped: {tally.stopped}. {tally.finished:,} of {tally.planned:,} episodes are "
+            f"kept in {run.trajectories}; the same command does the other {tally.missing:,}",
+            highlight=False,
+        )
+        sys.exit(STOPPED_BY_CTRL_C if tally.stopped == CTRL_C else STOPPED_BY_BUDGET)
     if not tally.finished:
         raise UserError(
             f"no episode was graded: all {tally.infrastructure_failures} ended in an "
             f"infrastructure failure; see 'error' in {run.trajectories}"
+        )
+    if tally.infrastructure_failures:
+        console.print(
+            f"  {tally.infrastructure_failures:,} episodes ended in an infrastructure failure and "
+            "are not graded; the same command does them again",
+            highlight=False,
         )
     console.print(f"  kept in {run.trajectories}", highlight=False)
 

@@ -9,6 +9,7 @@ import anyio
 from agentkd_envs import Task
 
 from agentkd.collect import Setting, Tally, collect
+from agentkd.errors import RunStopped
 from agentkd.evaluate.summary import Result, summarise, write_summary
 from agentkd.policies import Policy
 from agentkd.store import EpisodeReader
@@ -31,7 +32,8 @@ def evaluate(
     """Let every policy play the tasks of every split; write and return the summary.
 
     `store(policy, split)` says where episodes go; those that are there already are not played
-    again. The summary is written anew after each policy and split.
+    again. The summary is written anew after each policy and split. Raises `RunStopped` if the
+    teacher's budget is spent.
     """
     results: list[Result] = []
     for name, make_policy in policies.items():
@@ -40,7 +42,7 @@ def evaluate(
             path = store(name, split)
             wanted = {task.id for task in chosen}
             policy = policy or make_policy()
-            anyio.run(
+            tally = anyio.run(
                 partial(
                     collect,
                     policy,
@@ -51,6 +53,8 @@ def evaluate(
                     on_episode=partial(on_episode, name, split),
                 )
             )
+            if tally.stopped:
+                raise RunStopped(f"{tally.stopped}; the evaluation is not finished")
             episodes = (t for t in EpisodeReader(path).episodes() if t.task.id in wanted)
             results.append(summarise(name, split, episodes))
             write_summary(summary, results, about)

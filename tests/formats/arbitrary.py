@@ -20,8 +20,7 @@ json_values = st.recursive(
     max_leaves=4,
 )
 objects = st.dictionaries(text, json_values, max_size=2)
-steps = st.builds(
-    Step,
+step_fields = dict(
     text=text,
     observation=text,
     action=st.none() | text,
@@ -39,13 +38,14 @@ steps = st.builds(
     usage=st.builds(
         Usage, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.none() | numbers
     ),
+    from_cache=st.booleans(),
     latency_s=numbers,
     finish_reason=st.none() | text,
     info=objects,
 )
+steps = st.builds(Step, **step_fields)
 tools = st.lists(st.dictionaries(text, json_values, min_size=1, max_size=2), max_size=2)
-trajectories = st.builds(
-    Trajectory,
+trajectory_fields = dict(
     id=text,
     task=st.builds(Task, text, text, st.integers(-9, 9), text, objects),
     policy=st.builds(
@@ -76,5 +76,7 @@ trajectories = st.builds(
     parent_id=st.none() | text,
     pair_id=st.none() | text,
     hint=st.none() | objects,
+    history=st.none() | st.integers(0, 3),
     extra=objects | tools.map(lambda definitions: {"tools": definitions}),
 )
+trajectories = st.builds(Trajectory, **trajectory_fields)

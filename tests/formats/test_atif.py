@@ -1,19 +1,19 @@
 """ATIF: valid by the schema of others, and nothing lost on the way there and back."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import atif
 import pytest
-from arbitrary import trajectories
+from arbitrary import step_fields, trajectories, trajectory_fields
 from hypothesis import given
 
 from agentkd.errors import DamagedFileError, RecordError
 from agentkd.formats import format_named, refuse_damage
 from agentkd.formats.atif import from_atif, to_atif
 from agentkd.policies.mistakes import ErringExpertPolicy
-from agentkd.trajectory import Message, Trajectory, Usage
+from agentkd.trajectory import Message, Step, Trajectory, Usage
 
 ATIF = format_named("atif")
 HERE = Path("here.json")
@@ -59,6 +59,11 @@ FOREIGN = {
         {"step_id": 6, "source": "agent", "message": "Done."},
     ],
 }
+
+
+def test_the_arbitrary_records_of_these_tests_have_every_field() -> None:
+    assert set(step_fields) == {field.name for field in fields(Step)}
+    assert {*trajectory_fields, "record_version"} == {field.name for field in fields(Trajectory)}
 
 
 @given(trajectories)

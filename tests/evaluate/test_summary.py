@@ -1,30 +1,11 @@
-"""Grading: intervals agree with a reference, and broken machines are not failures."""
+"""Summaries: counted by hand, and broken machines are not failures."""
 
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import binomtest
-
-from agentkd.evaluate.statistics import wilson_interval
 from agentkd.evaluate.summary import read_summary, summarise, write_summary
 from agentkd.policies import RandomPolicy
 from agentkd.trajectory import Outcome
-
-
-@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_equals_scipy(case: tuple[int, int]) -> None:
-    successes, episodes = case
-    reference = binomtest(successes, episodes).proportion_ci(0.95, method="wilson")
-    low, high = wilson_interval(successes, episodes)
-    assert low == pytest.approx(reference.low, abs=1e-9)
-    assert high == pytest.approx(reference.high, abs=1e-9)
-
-
-def test_no_episode_means_no_knowledge() -> None:
-    assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 def test_summary_counts_by_hand(play) -> None:

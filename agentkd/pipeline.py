@@ -14,6 +14,7 @@ from agentkd.collect import Setting, Tally, collect
 from agentkd.curate.rows import write_rows
 from agentkd.curate.select import selection
 from agentkd.errors import ConfigError, did_you_mean
+from agentkd.evaluate.contamination import check_contamination
 from agentkd.evaluate.run import evaluate
 from agentkd.evaluate.summary import Result
 from agentkd.policies import ExpertPolicy, Policy, RandomPolicy
@@ -98,12 +99,16 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
         split: env.tasks(split, settings.episodes, settings.first) for split in settings.splits
     }
     contestants = {name: _contestant(name, run, recipe) for name in settings.policies}
+    contaminated = check_contamination(run, recipe, tasks)
     run.claim("eval", recipe)
     about: dict[str, Any] = {
         "recipe": recipe.name,
         "env": recipe.env.name,
         "options": recipe.env.options,
         "episodes_per_split": settings.episodes,
+        "attempts": settings.attempts,
+        "seed": settings.seed,
+        "contaminated_tasks": contaminated,
         "max_steps": setting.max_steps,
         "versions": dict(env.spec.versions),
     }
@@ -114,6 +119,7 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
         run.eval_store,
         run.summary,
         about,
+        attempts=settings.attempts,
         concurrency=settings.concurrency,
         on_episode=on_episode,
     )

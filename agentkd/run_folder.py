@@ -4,7 +4,8 @@
     manifest.json          versions, git revision, machine
     trajectories.jsonl     the teacher's episodes
     rows/                  training rows, parquet, with a data card
-    student/               the trained student; checkpoints/ and log.jsonl while it trains
+    student/               the trained student, and the tasks that it was trained on; checkpoints/
+                           and log.jsonl while it trains
     eval/                  one store per policy and split; summary.json
     report.html
 
@@ -67,16 +68,20 @@ class RunFolder:
         return dict(self._read_config().get("recipe", {}))
 
     def claim(self, stage: str, recipe: Recipe) -> None:
-        """Record the settings of a stage; raises `RunChangedError` if it has others already."""
+        """Record the settings of a stage; raises `RunChangedError` if it has others already.
+
+        A setting that the folder does not know is newer than the folder; it had its default.
+        """
         values = recipe.model_dump(mode="json")
         wanted = {section: values[section] for section in _DEPENDS_ON[stage]}
         stages = self.recorded()
         if stage in stages:
+            default = flat(Recipe().model_dump(mode="json"))
             old, new = flat(stages[stage]), flat(wanted)
             changes = {
-                key: (old.get(key), new.get(key))
+                key: (old.get(key, default.get(key)), new.get(key))
                 for key in sorted({*old, *new} - _DO_NOT_MATTER)
-                if old.get(key) != new.get(key)
+                if old.get(key, default.get(key)) != new.get(key)
             }
             if changes:
                 raise RunChangedError(stage, str(self.path), changes)

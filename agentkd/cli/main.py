@@ -207,6 +207,8 @@ def _train(path: Path, recipe: Recipe) -> None:
 
 def _eval(path: Path, recipe: Recipe) -> None:
     from agentkd.cli.display import Display
+    from agentkd.cli.results import show_cautions, show_results
+    from agentkd.evaluate.summary import read_about
     from agentkd.pipeline import eval_stage
 
     run = RunFolder(path)
@@ -214,23 +216,9 @@ def _eval(path: Path, recipe: Recipe) -> None:
     _heading("Evaluate", f"{recipe.eval.episodes} tasks each of {splits}")
     with Display(console) as display:
         results = eval_stage(run, recipe, display.on_episode)
-    table = Table(title=_world(recipe), title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("policy")
-    table.add_column("split")
-    for name in ("episodes", "success", "95 % CI", "steps", "invalid"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for result in results:
-        table.add_row(
-            result.policy,
-            result.split,
-            f"{result.episodes}",
-            f"{result.success_rate:.1%}",
-            f"{100 * result.ci_low:.1f}-{100 * result.ci_high:.1f} %",
-            f"{result.mean_steps:.1f}",
-            f"{result.invalid_rate:.1%}",
-        )
     console.print()
-    console.print(table)
+    show_results(console, _world(recipe), results)
+    show_cautions(console, results, read_about(run.summary)["contaminated_tasks"])
     console.print(f"  kept in {run.summary}", highlight=False)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agentkd.errors import MissingStageError, StorageError
-from agentkd.evaluate.summary import Result, read_summary
+from agentkd.evaluate.summary import Result, read_about, read_summary
 from agentkd.recipe import flat
 from agentkd.report.training_log import TrainingLog, read_training_log
 from agentkd.run_folder import RunFolder
@@ -96,7 +96,7 @@ def _read_results(run: RunFolder) -> tuple[list[Result], dict[str, Any]]:
     again = f"agentkd eval --run {run.path}"
     try:
         results = read_summary(run.summary)
-        about: dict[str, Any] = json.loads(run.summary.read_text(encoding="utf-8"))
+        about = read_about(run.summary)
     except FileNotFoundError as error:
         raise MissingStageError(
             f"'{run.path}' has no eval/summary.json yet, so there is nothing to report; make it "
@@ -107,7 +107,6 @@ def _read_results(run: RunFolder) -> tuple[list[Result], dict[str, Any]]:
             f"{run.summary} is damaged ({type(error).__name__}: {error}); delete it and make it "
             f"again with: {again}"
         ) from error
-    del about["results"]
     return results, about
 
 

@@ -7,6 +7,9 @@ from rich.table import Table
 
 from agentkd.evaluate.summary import Result
 
+WIDTH = 120
+"""Of a table that no terminal limits."""
+
 Column = tuple[str, Callable[[Result], str]]
 
 
@@ -38,14 +41,19 @@ def show_results(console: Console, title: str, results: Sequence[Result]) -> Non
     if any(result.mean_cost_usd for result in results):
         columns.append(("cost", _cost))
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("policy")
-    table.add_column("split")
+    table.add_column("policy", overflow="fold")
+    table.add_column("split", overflow="fold")
     for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         table.add_row(result.policy, result.split, *(write(result) for _, write in columns))
-    console.print(table)
+    show_table(console, table)
     _show_failures(console, results)
+
+
+def show_table(console: Console, table: Table) -> None:
+    """Print a table, as wide as the terminal if there is one."""
+    console.print(table, width=None if console.is_terminal else WIDTH)
 
 
 def show_cautions(
@@ -77,13 +85,13 @@ def _show_failures(console: Console, results: Sequence[Result]) -> None:
     for _ in range(2):
         table.add_column()
     table.add_column(justify="right")
-    table.add_column(overflow="fold")
+    table.add_column()
     for result in failed:
         causes = ", ".join(
             f"{cause.replace('_', ' ')} {count:,}" for cause, count in result.failures.items()
         )
         table.add_row(result.policy, result.split, f"{sum(result.failures.values()):,}", causes)
-    console.print(table)
+    show_table(console, table)
 
 
 def _share(by_k: Mapping[int, float], k: int) -> str:

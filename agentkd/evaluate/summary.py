@@ -134,10 +134,19 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def _interval(tasks: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """95 % interval of the success rate: over episodes if each is of another task, else by task."""
+    """95 % interval of the success rate.
+
+    Wilson's if each episode is of another task. Otherwise that of the cluster bootstrap, which is
+    too short when few tasks differ, so that it is never taken to be narrower than Wilson's: further
+    attempts at a task tell at most as much as further tasks.
+    """
+    low, high = wilson_interval(
+        sum(solved for solved, _ in tasks), sum(played for _, played in tasks)
+    )
     if any(played > 1 for _, played in tasks):
-        return rate_interval(tasks)
-    return wilson_interval(sum(solved for solved, _ in tasks), len(tasks))
+        by_task = rate_interval(tasks)
+        low, high = min(low, by_task[0]), max(high, by_task[1])
+    return (low, high)
 
 
 def _kind_result(tasks: Sequence[tuple[int, int]]) -> KindResult:

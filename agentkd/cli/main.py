@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agentkd import __version__
+from agentkd.cli.compare import compare
 from agentkd.cli.overrides import split_overrides
 from agentkd.errors import AgentkdError, UserError
 from agentkd.recipe import Recipe, build_recipe, recipe_values, setting_help, shipped_recipes
@@ -32,6 +33,7 @@ app = App(
 )
 
 app.command(sandbox_app, name="sandbox")
+app.command(compare)
 
 RunOption = Annotated[Path, Parameter(help="Run folder; made if it is not there.")]
 RecipeOption = Annotated[

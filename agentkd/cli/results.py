@@ -41,8 +41,8 @@ def show_results(console: Console, title: str, results: Sequence[Result]) -> Non
     if any(result.mean_cost_usd for result in results):
         columns.append(("cost", _cost))
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("policy", overflow="fold")
-    table.add_column("split", overflow="fold")
+    for name in ("policy", "split"):
+        table.add_column(name, no_wrap=True)
     for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
@@ -52,8 +52,10 @@ def show_results(console: Console, title: str, results: Sequence[Result]) -> Non
 
 
 def show_table(console: Console, table: Table) -> None:
-    """Print a table, as wide as the terminal if there is one."""
-    console.print(table, width=None if console.is_terminal else WIDTH)
+    """Print a table, at least `WIDTH` wide where there is no terminal."""
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH)
+    console.print(table)
 
 
 def show_cautions(

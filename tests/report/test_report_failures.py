@@ -62,6 +62,14 @@ def test_a_summary_of_an_older_version_has_no_causes(run: RunFolder, report: Rep
     assert "Intervals are 95 % Wilson score intervals." in text
 
 
+def test_contaminated_tasks_are_named(run: RunFolder, report: Report) -> None:
+    episodes = {("student", "unseen"): rates("student", "unseen", 2, 4)}
+    evaluate(run, episodes, contaminated_tasks={"unseen": 3})
+    assert "3 tasks of unseen were in the training rows" in report(run).text
+    write_json(run.summary, json.loads(run.summary.read_text()) | {"contaminated_tasks": [3]})
+    assert "were in the training rows" not in report(run).text
+
+
 def test_several_attempts(run: RunFolder, report: Report) -> None:
     attempts = [
         replace(make_episode("student", "unseen", n, success=n > attempt), attempt=attempt)

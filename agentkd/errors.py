@@ -9,6 +9,8 @@
     |   +-- StudentNotFoundError   a student name, path or hub id that cannot be loaded
     |   +-- NothingToTrainError    curation or labelling left no row
     |   +-- RowTooLongError        a row does not fit the model's context
+    |   +-- ContaminationError     tasks of an evaluation were trained on
+    |   +-- PairingError           evaluations that cannot be compared task by task
     |   +-- StorageError           the disk is full, or the folder cannot be written
     |   +-- DamagedFileError       a file to import that is not what its format says (a ValueError)
     |   +-- HubError               the Hugging Face Hub could not be reached, or refused
@@ -100,6 +102,14 @@ class NothingToTrainError(UserError):
 
 class RowTooLongError(UserError):
     """A training row has more tokens than the model can attend to."""
+
+
+class ContaminationError(UserError):
+    """Tasks of an evaluation were in the training rows of a policy that it measures."""
+
+
+class PairingError(UserError):
+    """Evaluations that cannot be compared task by task; the message names the differences."""
 
 
 class StorageError(UserError):

@@ -17,6 +17,7 @@ from agentkd.collect import Drain, Setting, Tally, collect
 from agentkd.curate.rows import write_rows
 from agentkd.curate.select import selection
 from agentkd.errors import ConfigError, did_you_mean
+from agentkd.evaluate.contamination import check_contamination
 from agentkd.evaluate.run import evaluate
 from agentkd.evaluate.summary import Result
 from agentkd.policies import ExpertPolicy, Policy, RandomPolicy
@@ -145,6 +146,7 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
     }
     contestants = {name: _contestant(name, run, recipe) for name in settings.policies}
     setting = with_examples(setting, recipe, plan, chain.from_iterable(tasks.values()))
+    contaminated = check_contamination(run, recipe, tasks)
     run.claim("eval", recipe)
     about: dict[str, Any] = {
         "recipe": recipe.name,
@@ -152,6 +154,9 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
         "options": dict(plan.options),
         "protocol": dict(plan.record) or None,
         "episodes_per_split": {split: len(drawn) for split, drawn in tasks.items()},
+        "attempts": settings.attempts,
+        "seed": settings.seed,
+        "contaminated_tasks": contaminated,
         "max_steps": setting.max_steps,
         "versions": dict(env.spec.versions),
     }
@@ -162,6 +167,7 @@ def eval_stage(run: RunFolder, recipe: Recipe, on_episode: EpisodeObserver) -> l
         run.eval_store,
         run.summary,
         about,
+        attempts=settings.attempts,
         concurrency=settings.concurrency,
         on_episode=on_episode,
     )

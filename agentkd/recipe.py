@@ -143,6 +143,8 @@ class EvalSection(Section):
     """Splits to compare them on; the protocol's if not set, else seen and unseen."""
     episodes: int | None = Field(default=None, ge=1)
     """Tasks per split, the same for every policy; the protocol's if not set, else 200."""
+    attempts: int = Field(default=1, ge=1)
+    """Episodes per task, each with a seed of its own; more than one gives pass@k and pass^k."""
     first: int = Field(default=0, ge=0)
     """Index of the first task within the split."""
     temperature: float = Field(default=0.0, ge=0)
@@ -151,6 +153,8 @@ class EvalSection(Section):
     """Longest reply of a local model, in tokens."""
     seed: int = 0
     """Seed of whatever is random in the policies."""
+    allow_contaminated: bool = False
+    """Also measure on tasks that a policy was trained on; they are counted in the summary."""
     concurrency: int = Field(default=128, ge=1)
     """Episodes in flight; a local model decodes them as one batch."""
 

@@ -5,7 +5,8 @@
     trajectories.jsonl     the teacher's episodes, collected or imported
     ledger.jsonl           every answer that was paid for, with the server's count of its tokens
     rows/                  training rows, parquet, with a data card
-    student/               the trained student; checkpoints/ and log.jsonl while it trains
+    student/               the trained student, and the tasks that it was trained on; checkpoints/
+                           and log.jsonl while it trains
     eval/                  one store per policy and split; summary.json
     report.html
 
@@ -81,7 +82,10 @@ class RunFolder:
         return dict(self._read_config().get("recipe", {}))
 
     def claim(self, stage: str, recipe: Recipe) -> None:
-        """Record the settings of a stage; raises `RunChangedError` if it has others already."""
+        """Record the settings of a stage; raises `RunChangedError` if it has others already.
+
+        A setting that the folder does not know is newer than the folder; it had its default.
+        """
         values = recipe.model_dump(mode="json")
         wanted = {section: values[section] for section in _DEPENDS_ON[stage]}
         stages = self.recorded()
@@ -90,11 +94,12 @@ class RunFolder:
                 f"'{self.path}' holds imported episodes; collect into another folder with --run"
             )
         if stage in stages:
+            default = flat(Recipe().model_dump(mode="json"))
             old, new = flat(stages[stage]), flat(wanted)
             changes = {
-                key: (old.get(key), new.get(key))
+                key: (old.get(key, default.get(key)), new.get(key))
                 for key in sorted({*old, *new})
-                if old.get(key) != new.get(key)
+                if old.get(key, default.get(key)) != new.get(key)
                 and not any(f"{key}.".startswith(f"{group}.") for group in _DO_NOT_MATTER)
             }
             if changes:

@@ -41,6 +41,21 @@ class DamagedLine:
         return f"{self.path}, line {self.number}: {self.reason}"
 
 
+def is_being_written(path: Path) -> bool:
+    """Whether a process is writing to the store at `path` now."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 class EpisodeReader:
     """Streams the trajectories of a store; damaged lines are skipped and kept in `damaged`."""
 

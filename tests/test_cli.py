@@ -30,8 +30,15 @@ def test_the_stages_one_by_one_name_each_other(tmp_path: Path) -> None:
     assert "episodes read" in curated.stdout
     trained = agentkd("train", "--run", run)
     assert "carry loss" in trained.stdout
+    trained_on = (tmp_path / "run" / "student" / "trained_tasks.txt").read_text().split()
+    own_tasks = ("--eval.splits", "[train]", "--eval.episodes", "60")
+    refused = agentkd("eval", "--run", run, *own_tasks, check=False)
+    assert f"{len(trained_on)} of the 60 tasks of 'train' were in the train" in refused.stderr
     evaluated = agentkd("eval", "--run", run)
     assert "95 % CI" in evaluated.stdout
+    assert "Why episodes failed" in evaluated.stdout
+    compared = agentkd("compare", f"{run}:untrained", run, "--split", "seen")
+    assert "4 tasks paired" in compared.stdout
     assert "ALFWorld" not in evaluated.stdout
     reported = agentkd("report", "--run", run)
     assert "report.html" in reported.stdout

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agentkd import __version__
+from agentkd.cli.compare import compare
 from agentkd.cli.envs import app as envs_app
 from agentkd.cli.formats import add_format_commands
 from agentkd.cli.interrupt import CTRL_C
@@ -41,6 +42,7 @@ app = App(
 app.command(sandbox_app, name="sandbox")
 app.command(envs_app, name="envs")
 app.command(play)
+app.command(compare)
 
 RunOption = Annotated[Path, Parameter(help="Run folder; made if it is not there.")]
 RecipeOption = Annotated[
@@ -259,6 +261,8 @@ def _train(path: Path, recipe: Recipe) -> None:
 
 def _eval(path: Path, recipe: Recipe) -> None:
     from agentkd.cli.display import Display
+    from agentkd.cli.results import show_cautions, show_results
+    from agentkd.evaluate.summary import read_about
     from agentkd.pipeline import eval_stage
     from agentkd.protocols.resolve import agent_plan, eval_splits
 
@@ -267,23 +271,9 @@ def _eval(path: Path, recipe: Recipe) -> None:
     _heading("Evaluate", _how_many(eval_splits(recipe, env.spec)))
     with Display(console) as display:
         results = eval_stage(run, recipe, display.on_episode)
-    table = Table(title=_world(recipe), title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("policy")
-    table.add_column("split")
-    for name in ("episodes", "success", "95 % CI", "steps", "invalid"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for result in results:
-        table.add_row(
-            result.policy,
-            result.split,
-            f"{result.episodes}",
-            f"{result.success_rate:.1%}",
-            f"{100 * result.ci_low:.1f}-{100 * result.ci_high:.1f} %",
-            f"{result.mean_steps:.1f}",
-            f"{result.invalid_rate:.1%}",
-        )
     console.print()
-    console.print(table)
+    show_results(console, _world(recipe), results)
+    show_cautions(console, results, read_about(run.summary)["contaminated_tasks"])
     console.print(f"  kept in {run.summary}", highlight=False)
 
 

@@ -1,4 +1,8 @@
-"""Evaluates policies on held-out tasks: every policy on the same tasks, every episode recorded."""
+"""Evaluates policies on held-out tasks: every policy on the same tasks, every episode recorded.
+
+An episode that a broken machine ended is played again at once, a few times at most; what is still
+broken then is counted apart and played again when the evaluation is resumed.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +21,9 @@ from agentkd.trajectory import Trajectory
 
 PolicyFactory = Callable[[], Policy]
 
+RETRIES = 2
+"""How often the episodes that a broken machine ended are played again before it is left at that."""
+
 
 def evaluate(
     policies: dict[str, PolicyFactory],
@@ -26,14 +33,16 @@ def evaluate(
     summary: Path,
     about: dict[str, Any],
     *,
+    attempts: int,
     concurrency: int,
     on_episode: Callable[[str, str, Tally, Trajectory | None], None],
 ) -> list[Result]:
     """Let every policy play the tasks of every split; write and return the summary.
 
-    `store(policy, split)` says where episodes go; those that are there already are not played
-    again. The summary is written anew after each policy and split. Raises `RunStopped` if the
-    teacher's budget is spent.
+    Each task is attempted `attempts` times, with a seed of its own each time. `store(policy,
+    split)` says where episodes go; those that are there already are not played again. The summary
+    is written anew after each policy and split. Raises `RunStopped` if the teacher's budget is
+    spent.
     """
     results: list[Result] = []
     for name, make_policy in policies.items():
@@ -42,19 +51,22 @@ def evaluate(
             path = store(name, split)
             wanted = {task.id for task in chosen}
             policy = policy or make_policy()
-            tally = anyio.run(
-                partial(
-                    collect,
-                    policy,
-                    chosen,
-                    path,
-                    setting,
-                    concurrency=concurrency,
-                    on_episode=partial(on_episode, name, split),
-                )
+            play = partial(
+                collect,
+                policy,
+                chosen,
+                path,
+                setting,
+                attempts=attempts,
+                concurrency=concurrency,
+                on_episode=partial(on_episode, name, split),
             )
-            if tally.stopped:
-                raise RunStopped(f"{tally.stopped}; the evaluation is not finished")
+            for _ in range(1 + RETRIES):
+                tally = anyio.run(play)
+                if tally.stopped:
+                    raise RunStopped(f"{tally.stopped}; the evaluation is not finished")
+                if not tally.infrastructure_failures:
+                    break
             episodes = (t for t in EpisodeReader(path).episodes() if t.task.id in wanted)
             results.append(summarise(name, split, episodes))
             write_summary(summary, results, about)

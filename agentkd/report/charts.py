@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from agentkd.evaluate.statistics import wilson_interval
 from agentkd.evaluate.summary import KindResult, Result
+from agentkd.report.frame import legend, share_axis
 from agentkd.report.marks import role_mark, whisker
 from agentkd.report.plain_text import kind_name, name_of, shorten
-from agentkd.report.quantities import THIN, interval, percent, whole
+from agentkd.report.quantities import interval, percent, whole
 from agentkd.report.roles import Role
 from agentkd.report.svg import Scale, element, line, linear, picture, text
 
@@ -57,11 +57,10 @@ def success_chart(
         spans.append((top, y - 1))
         y += 14
     bottom = y - 8
-    frame = _share_axis(x, spans if is_narrow else [(0, bottom)], bottom, _BARS_AXIS)
+    frame = share_axis(x, spans if is_narrow else [(0, bottom)], bottom, _BARS_AXIS)
     title = "Success rate by policy and split"
     description = "; ".join(
-        f"{name_of(result.policy)} on {name_of(result.split)}: "
-        + _spoken(result.successes, result.episodes)
+        f"{name_of(result.policy)} on {name_of(result.split)}: " + _spoken(result)
         for result in results
     )
     return picture(identity, width, bottom + 40, title, description, *frame, *marks)
@@ -80,7 +79,7 @@ def kinds_chart(
         result.policy: result for result in results if result.split == split and result.episodes
     }
     present = [role for role in roles if role.policy in by_policy]
-    marks, y = _legend(present, 0 if is_narrow else left, width)
+    marks, y = legend(present, 0 if is_narrow else left, width)
     top = y
     spans: list[tuple[float, float]] = []
     for kind in shown_kinds(results, split):
@@ -101,11 +100,11 @@ def kinds_chart(
         y += 11
     bottom = y - 6
     axis = f"share of {shorten(split, 20)} tasks solved"
-    frame = _share_axis(x, spans if is_narrow else [(top, bottom)], bottom, axis)
+    frame = share_axis(x, spans if is_narrow else [(top, bottom)], bottom, axis)
     description = "; ".join(
         f"{name_of(role.policy)}: "
         + ", ".join(
-            f"{kind_name(kind)} {_spoken(solved.successes, solved.episodes)}"
+            f"{kind_name(kind)} {_spoken(solved)}"
             for kind, solved in by_policy[role.policy].by_kind.items()
         )
         for role in present
@@ -133,7 +132,7 @@ def _bar(
     if not result.episodes:
         return [*marks, text("no graded episode", left + 8, middle + 4, "tick")]
     end, low, high = x(result.success_rate), x(result.ci_low), x(result.ci_high)
-    hint = f"{role.label}, {name_of(result.split)}: {_spoken(result.successes, result.episodes)}"
+    hint = f"{role.label}, {name_of(result.split)}: {_spoken(result)}"
     bar = element(
         "rect",
         element("title", hint),
@@ -163,44 +162,15 @@ def _kind_mark(solved: KindResult, role: Role, x: Scale, y: float, kind: str) ->
     at = x(solved.successes / solved.episodes)
     marks: list[Markup] = []
     if role.is_student:
-        low, high = wilson_interval(solved.successes, solved.episodes)
-        marks += whisker(x(low), x(high), y, 3)
-    hint = f"{role.label}, {kind_name(kind)}: {_spoken(solved.successes, solved.episodes)}"
+        marks += whisker(x(solved.ci_low), x(solved.ci_high), y, 3)
+    hint = f"{role.label}, {kind_name(kind)}: {_spoken(solved)}"
     marks.append(element("g", element("title", hint), role_mark(role, at, y)))
     return marks
 
 
-def _legend(roles: Sequence[Role], left: float, width: float) -> tuple[list[Markup], float]:
-    marks: list[Markup] = []
-    x, y = left, 10.0
-    for role in roles:
-        label = shorten(role.label, 22)
-        extent = 24 + 7.2 * len(label)
-        if x > left and x + extent > width:
-            x, y = left, y + 20
-        marks += [role_mark(role, x + 5, y), text(label, x + 15, y + 4, "tick")]
-        x += extent + 8
-    return marks, y + 18
-
-
-def _share_axis(
-    x: Scale, spans: Sequence[tuple[float, float]], bottom: float, title: str
-) -> list[Markup]:
-    marks = [
-        line(x(share), top, x(share), end, "baseline" if share == 0 else "grid")
-        for share in (0, 0.25, 0.5, 0.75, 1)
-        for top, end in spans
-    ]
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        label = f"{share * 100:.0f}" + (f"{THIN}%" if share == 1 else "")
-        marks.append(text(label, x(share), bottom + 16, "tick", "middle"))
-    marks.append(text(title, x(0.5), bottom + 35, "axis", "middle"))
-    return marks
-
-
-def _spoken(successes: int, episodes: int) -> str:
-    if not episodes:
+def _spoken(result: Result | KindResult) -> str:
+    if not result.episodes:
         return "no graded episode"
-    low, high = wilson_interval(successes, episodes)
-    rate = percent(successes / episodes)
-    return f"{rate} ({successes} of {episodes}, 95 % interval {interval(low, high)})"
+    rate = percent(result.successes / result.episodes)
+    span = interval(result.ci_low, result.ci_high)
+    return f"{rate} ({result.successes} of {result.episodes}, 95 % interval {span})"

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agentkd.errors import MissingStageError, StorageError
-from agentkd.evaluate.summary import Result, read_summary
+from agentkd.evaluate.summary import Result, summary_of
 from agentkd.recipe import flat
 from agentkd.report.training_log import TrainingLog, read_training_log
 from agentkd.run_folder import RunFolder
@@ -57,7 +56,7 @@ def read_inputs(run: RunFolder) -> Inputs:
     """Read all that there is; raises `MissingStageError` without a summary, `StorageError` with a
     damaged one.
     """
-    results, about = _read_results(run)
+    results, about = summary_of(run)
     gaps: dict[Part, str] = {}
     log = read_training_log(run.training_log)
     if not log.points:
@@ -90,25 +89,6 @@ def read_inputs(run: RunFolder) -> Inputs:
         manifest=manifest,
         gaps=gaps,
     )
-
-
-def _read_results(run: RunFolder) -> tuple[list[Result], dict[str, Any]]:
-    again = f"agentkd eval --run {run.path}"
-    try:
-        results = read_summary(run.summary)
-        about: dict[str, Any] = json.loads(run.summary.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise MissingStageError(
-            f"'{run.path}' has no eval/summary.json yet, so there is nothing to report; make it "
-            f"with: {again}"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StorageError(
-            f"{run.summary} is damaged ({type(error).__name__}: {error}); delete it and make it "
-            f"again with: {again}"
-        ) from error
-    del about["results"]
-    return results, about
 
 
 def _read_object(path: Path, name: str) -> tuple[dict[str, Any], str | None]:

@@ -5,7 +5,7 @@ already, escaped where they are built. The page has no script, loads nothing, an
 browser in a content security policy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from agentkd.evaluate.summary import KindResult, Result
 from agentkd.report import quantities
 from agentkd.report.charts import NARROW, WIDE, kinds_chart, shown_kinds, success_chart
 from agentkd.report.conversation import conversation
+from agentkd.report.failures import definitions, failure_table, failures_chart
 from agentkd.report.headline import Headline
 from agentkd.report.inputs import Inputs
 from agentkd.report.pick import Pick
@@ -68,6 +69,8 @@ def render_page(
     graded = [result for result in results if result.episodes]
     kinds = [_kind_table(results, roles, name) for name in _splits(results, split)]
     kinds = [table for table in kinds if table.lines]
+    failures = [failure_table(results, roles, name) for name in _splits(results, split)]
+    failures = [table for table in failures if table.lines]
     template = _environment().get_template("page.html.j2")
     return template.render(
         run=run,
@@ -87,9 +90,25 @@ def render_page(
         if len(shown_kinds(results, split)) > 1
         else None,
         kind_tables=kinds,
+        failures=_chart(lambda *size: failures_chart(failures[0], *size), "failures")
+        if failures
+        else None,
+        failure_tables=failures,
+        failure_definitions=definitions(failures),
+        has_failed=any(result.episodes > result.successes for result in results),
+        contaminated=_contaminated(inputs.about),
+        most_attempts=max((result.attempts for result in results), default=1),
         final_loss=smoothed(inputs.log.training)[-1].loss if inputs.log.training else None,
         picks=[(pick, [conversation(one) for one in pick.trajectories]) for pick in picks],
     )
+
+
+def _contaminated(about: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Splits with tasks that a policy was trained on, and how many."""
+    counts = about.get("contaminated_tasks")
+    if not isinstance(counts, Mapping):
+        return []
+    return [(str(split), count) for split, count in counts.items() if isinstance(count, int)]
 
 
 def _environment() -> Environment:

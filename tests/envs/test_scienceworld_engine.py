@@ -185,7 +185,7 @@ async def test_a_fork_without_a_place_says_so_and_a_reset_waits_for_one() -> Non
     envs = [ScienceWorldEnv(workers=1, heap_mb=160) for _ in range(3)]
     for env in envs:
         await env.reset(task)
-    with pytest.raises(EnvError, match="option 'workers'"):
+    with pytest.raises(EnvError, match="no place for a fork"):
         await envs[0].fork()
     waiting = ScienceWorldEnv(workers=1, heap_mb=160)
     with anyio.move_on_after(0.3) as scope:
@@ -195,6 +195,16 @@ async def test_a_fork_without_a_place_says_so_and_a_reset_waits_for_one() -> Non
     with anyio.fail_after(60):
         await waiting.reset(task)
     await waiting.close()
+
+
+async def test_the_heap_holds_only_live_episodes() -> None:
+    env = ScienceWorldEnv(kinds="find-plant", workers=1, heap_mb=96)
+    for task in env.tasks("train", 20):
+        await env.reset(task)
+    (worker,) = engines(env)
+    assert (await env.step("look around")).valid
+    assert engines(env) == [worker]
+    await env.close()
 
 
 async def test_the_event_loop_goes_on_while_the_engine_works() -> None:

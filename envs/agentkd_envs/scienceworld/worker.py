@@ -5,6 +5,7 @@ for at each step, all possible actions included, and that takes most of its time
 interleaved, but not played from two threads, because the simulator has global state.
 """
 
+import gc
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -36,6 +37,8 @@ class ScienceWorldEngine:
     def forget(self, episode: int) -> None:
         """Let the Java machine free an episode."""
         self._episodes.pop(episode, None)
+        # py4j's objects refer to themselves; Java keeps its side until Python has collected ours.
+        gc.collect()
 
     def _start(
         self,

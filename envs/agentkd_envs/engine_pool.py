@@ -188,12 +188,6 @@ class EnginePool:
             if not any(self._live.values()):
                 self.close()
 
-    def process_ids(self) -> list[int]:
-        """Process ids of the engine processes that have started and live."""
-        with self._lock:
-            self._bury()
-            return [process.pid for process in self._live if process.pid is not None]
-
     def close(self) -> None:
         """End all processes; episodes in them are lost."""
         with self._lock:

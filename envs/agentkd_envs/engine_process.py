@@ -56,11 +56,6 @@ class EngineProcess:
         """Whether a call is under way."""
         return self._lock.locked()
 
-    @property
-    def pid(self) -> int | None:
-        """Process id, None before the first call."""
-        return self._process.pid if self._process is not None else None
-
     async def ask(self, method: str, **parameters: Any) -> Any:
         """Call without blocking the event loop; on cancellation the answer is thrown away."""
         return await to_thread.run_sync(

@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 from agentkd_envs import EnvCrashedError, Task, UnknownNameError, make_env
-from agentkd_envs.household import HouseholdEnv, play, write_game
+from agentkd_envs.household import HouseholdEnv, write_game
 from agentkd_envs.household.tasks import plan_from
+from processes import workers
 from real_textworld import require_alfworld
 
 require_alfworld()
@@ -59,7 +60,7 @@ async def test_files_and_forks_are_the_same(tmp_path: Path) -> None:
     assert (await fork.step(commands[2])).text == (await native.step(commands[2])).text
     assert (await real.step("look")).text != (await fork.step("look")).text
     await fork.close()
-    (worker,) = play._pool().process_ids()
+    (worker,) = workers("agentkd_envs.household.textworld_worker")
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(EnvCrashedError):
         await real.step("look")

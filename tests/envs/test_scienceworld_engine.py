@@ -6,35 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import anyio
 import pytest
 from agentkd_envs import EnvCrashedError, EnvError, Task
 from agentkd_envs.scienceworld import ScienceWorldEnv
 from agentkd_envs.scienceworld.catalogue import KINDS
+from processes import below, wait_until_gone, workers
 
-
-def children(process: int) -> list[int]:
-    """Process ids below a process, at any depth."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
-    pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
-    found = [process]
-    for parent in found:
-        found += [pid for pid, ppid in pairs if ppid == parent]
-    return found[1:]
-
-
-def wait_until_gone(processes: list[int]) -> None:
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in processes):
-        assert time.monotonic() < deadline, f"still there: {processes}"
-        time.sleep(0.05)
-
-
-def engines(env: ScienceWorldEnv) -> list[int]:
-    """Process ids of the workers that an environment uses."""
-    return env._pool.process_ids()
+WORKER = "agentkd_envs.scienceworld.worker"
 
 
 async def solve(env: ScienceWorldEnv, task: Task) -> list[str]:
@@ -151,10 +131,11 @@ async def test_interleaved_episodes_are_as_those_played_alone() -> None:
 
 async def test_episodes_are_the_same_in_another_process() -> None:
     task = ScienceWorldEnv(kinds="identify-life-stages-2").tasks("test", 1)[0]
-    envs = [ScienceWorldEnv(gold=True, workers=2) for _ in range(2)]
+    before = workers(WORKER)
+    envs = [ScienceWorldEnv(gold=True, workers=2, heap_mb=257) for _ in range(2)]
     for env in envs:
         await env.reset(task)
-    assert len(engines(envs[0])) == 2
+    assert len(workers(WORKER) - before) == 2
     assert await solve(envs[0], task) == await solve(envs[1], task)
     for env in envs:
         await env.close()
@@ -201,9 +182,7 @@ async def test_the_heap_holds_only_live_episodes() -> None:
     env = ScienceWorldEnv(kinds="find-plant", workers=1, heap_mb=96)
     for task in env.tasks("train", 20):
         await env.reset(task)
-    (worker,) = engines(env)
     assert (await env.step("look around")).valid
-    assert engines(env) == [worker]
     await env.close()
 
 
@@ -224,22 +203,24 @@ async def test_the_event_loop_goes_on_while_the_engine_works() -> None:
     await env.close()
 
 
-@pytest.mark.parametrize("victim", ["worker", "java"])
-async def test_a_dead_engine_is_an_error_and_the_next_reset_works(victim: str) -> None:
-    env = ScienceWorldEnv(kinds="boil", workers=1)
+@pytest.mark.parametrize(("victim", "heap_mb"), [("worker", 250), ("java", 251)])
+async def test_a_dead_engine_is_an_error_and_the_next_reset_works(
+    victim: str, heap_mb: int
+) -> None:
+    before = workers(WORKER)
+    env = ScienceWorldEnv(kinds="boil", workers=1, heap_mb=heap_mb)
     task = env.tasks("train", 1)[0]
     await env.reset(task)
-    (worker,) = engines(env)
-    machines = children(worker)
-    assert machines
-    os.kill(worker if victim == "worker" else machines[0], signal.SIGKILL)
+    (worker,) = workers(WORKER) - before
+    (java,) = below(worker)
+    os.kill(worker if victim == "worker" else java, signal.SIGKILL)
     with pytest.raises(EnvCrashedError):
         await env.step("look around")
     with pytest.raises(EnvError, match="reset"):
         await env.step("look around")
-    wait_until_gone([worker, *machines])
+    wait_until_gone([worker, java])
     assert "boil water" in (await env.reset(task)).text
-    assert engines(env) != [worker]
+    assert worker not in workers(WORKER)
     await env.close()
 
 
@@ -277,16 +258,16 @@ def test_no_process_survives_the_host(end: signal.Signals | None) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as host:
         assert host.stdout is not None
-        below: list[int] = []
+        family: list[int] = []
         if end is None:
             host.stdout.read()
         else:
             assert host.stdout.readline() == "ready\n"
-            below = children(host.pid)
-            assert len(below) == 2
+            family = below(host.pid)
+            assert len(family) == 2
             host.send_signal(end)
         host.wait(20)
-    wait_until_gone(below)
+    wait_until_gone(family)
     assert (host.returncode == 0) == (end is None)
 
 

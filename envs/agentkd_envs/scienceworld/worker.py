@@ -2,10 +2,10 @@
 
 The simulator is asked directly. The package's own wrapper computes everything that could be asked
 for at each step, all possible actions included, and that takes most of its time. Episodes may be
-interleaved, but not played from two threads, because the simulator has global state.
+interleaved, but not played from two threads, because the simulator has global state. A simulator
+takes a second and a dozen megabytes to make, so that those of ended episodes are used again.
 """
 
-import gc
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -22,6 +22,7 @@ class ScienceWorldEngine:
         self._heap_mb = heap_mb
         self._java = start_gateway(heap_mb).jvm
         self._episodes: dict[int, Any] = {}
+        self._spare: list[Any] = []
 
     def call(self, method: str, parameters: dict[str, Any]) -> Any:
         """Answer `start` or `step`."""
@@ -35,10 +36,9 @@ class ScienceWorldEngine:
             raise
 
     def forget(self, episode: int) -> None:
-        """Let the Java machine free an episode."""
-        self._episodes.pop(episode, None)
-        # py4j's objects refer to themselves; Java keeps its side until Python has collected ours.
-        gc.collect()
+        """Keep the simulator of an episode for another one."""
+        if episode in self._episodes:
+            self._spare.append(self._episodes.pop(episode))
 
     def _start(
         self,
@@ -49,7 +49,10 @@ class ScienceWorldEngine:
         wants_gold: bool,
         wants_admissible: bool,
     ) -> dict[str, Any]:
-        simulator = self._java.scienceworld.runtime.pythonapi.PythonInterface()
+        if self._spare:
+            simulator = self._spare.pop()
+        else:
+            simulator = self._java.scienceworld.runtime.pythonapi.PythonInterface()
         self._episodes[episode] = simulator
         gold = None
         if wants_gold:

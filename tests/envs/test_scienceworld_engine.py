@@ -237,14 +237,16 @@ async def test_a_cancelled_call_leaves_nothing_behind() -> None:
 
 
 _HOST = """
-import anyio, sys
+import anyio, os, sys, time
 from agentkd_envs.scienceworld import ScienceWorldEnv
 
 async def main():
     env = ScienceWorldEnv(workers=1)
     await env.reset(env.tasks("train", 1)[0])
+    if sys.argv[1] == "fork" and os.fork() == 0:
+        time.sleep(600)
     print("ready", flush=True)
-    if sys.argv[1] == "wait":
+    if sys.argv[1] != "end":
         await anyio.sleep(600)
 
 anyio.run(main)
@@ -269,6 +271,22 @@ def test_no_process_survives_the_host(end: signal.Signals | None) -> None:
         host.wait(20)
     wait_until_gone(family)
     assert (host.returncode == 0) == (end is None)
+
+
+def test_no_engine_survives_a_host_that_leaves_a_child_with_its_sockets() -> None:
+    command = [sys.executable, "-c", _HOST, "fork"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as host:
+        assert host.stdout is not None
+        assert host.stdout.readline() == "ready\n"
+        family = below(host.pid)
+        engine = [worker for worker in family if below(worker)]
+        (child,) = set(family) - {*engine, *below(engine[0])}
+        host.kill()
+        host.wait(20)
+        wait_until_gone([pid for pid in family if pid != child])
+        os.kill(child, signal.SIGKILL)
 
 
 async def test_a_full_heap_says_what_to_raise() -> None:

@@ -20,13 +20,23 @@ def _household(**options: Any) -> Env:
     return HouseholdEnv(**options)
 
 
+def _scienceworld(**options: Any) -> Env:
+    from agentkd_envs.scienceworld import ScienceWorldEnv
+
+    return ScienceWorldEnv(**options)
+
+
 def _shop(**options: Any) -> Env:
     from agentkd_envs.shop import ShopEnv
 
     return ShopEnv(**options)
 
 
-_SHIPPED: dict[str, Callable[..., Env]] = {"household": _household, "shop": _shop}
+_SHIPPED: dict[str, Callable[..., Env]] = {
+    "household": _household,
+    "scienceworld": _scienceworld,
+    "shop": _shop,
+}
 
 
 def env_names() -> list[str]:

@@ -6,29 +6,16 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from agentkd_envs.household import HouseholdEnv, write_game
 from agentkd_envs.household.engine import Engine
 from agentkd_envs.household.game import DEVICES, Game
-from agentkd_envs.household.generator import build_game
 from agentkd_envs.household.oracle import solve
 from agentkd_envs.household.pddl import game_file, parse_game, read_game
 from agentkd_envs.household.tasks import plan_from
-from real_textworld import RealGame, Situation, memoised, require_alfworld
-
-MANIPULATIONS = ("take", "move", "put", "open", "close", "use", "clean", "heat", "cool", "slice")
-NONSENSE = (
-    "eat apple 1",
-    "Look",
-    "look ",
-    "  inventory\n",
-    "go to  desk 1",
-    "take",
-    "",
-    "x" * 10_000,
-)
+from lockstep import games, play_both, situation
+from real_textworld import RealGame, memoised, require_alfworld
 
 
 @pytest.fixture(scope="module")
@@ -42,35 +29,6 @@ def real() -> Iterator[RealGame]:
 def unpatched() -> RealGame:
     require_alfworld()
     return RealGame()
-
-
-def situation(engine: Engine, text: str) -> Situation:
-    return Situation(text, engine.admissible(), engine.won)
-
-
-def play_both(real: RealGame, data: dict[str, Any], seed: int, steps: int) -> int:
-    """Play at random, preferring commands that change something; return how many steps it took."""
-    engine = Engine(parse_game(json.dumps(data), "test"))
-    assert real.start(data) == situation(engine, engine.introduction())
-    rng = random.Random(seed)
-    for done in range(steps):
-        commands = engine.admissible()
-        changing = [c for c in commands if c.startswith(MANIPULATIONS)]
-        dice = rng.random()
-        if dice < 0.04:
-            command = rng.choice(NONSENSE)
-        else:
-            command = rng.choice(changing if changing and dice < 0.6 else commands)
-        theirs = real.step(command)
-        assert theirs == situation(engine, engine.step(command).text), (done, command)
-        if theirs.won:
-            return done + 1
-    return steps
-
-
-def games(preset: str, dialect: str, count: int, first: int = 0) -> list[Game]:
-    env = HouseholdEnv(preset=preset, dialect=dialect)
-    return [build_game(plan_from(t.payload)) for t in env.tasks("seen", count, first)]
 
 
 @pytest.mark.parametrize(

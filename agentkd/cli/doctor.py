@@ -2,13 +2,13 @@
 
 import os
 import platform
-import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from agentkd_envs import env_names
+from agentkd_envs import EnvError, env_names
+from agentkd_envs.scienceworld.java import java_path
 
 from agentkd.students.load import BUILT_IN
 from agentkd.students.smollm2 import INSTALL as INSTALL_SMOLLM2
@@ -107,11 +107,10 @@ def _docker() -> Finding:
 
 
 def _java() -> Finding:
-    remedy = (
-        "only ScienceWorld needs it; install a Java 17 runtime (Debian: openjdk-17-jre-headless)"
-    )
-    path = shutil.which("java")
-    if path is None:
+    remedy = "only ScienceWorld needs it: pip install 'agentkd[scienceworld]'"
+    try:
+        path = java_path()
+    except EnvError:
         return Finding("java", False, "", remedy)
     answer = subprocess.run([path, "-version"], capture_output=True, text=True, check=False)
     lines = (answer.stderr or answer.stdout).splitlines()

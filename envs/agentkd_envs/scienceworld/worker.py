@@ -2,10 +2,9 @@
 
 The simulator is asked directly. The package's own wrapper computes everything that could be asked
 for at each step, all possible actions included, and that takes most of its time. Episodes may be
-interleaved, but not played from two threads, because the simulator has global state: the list of
-simplifications is that of the episode that was loaded last, and is set anew when another one goes
-on. A simulator takes a second and a dozen megabytes to make, so that those of ended episodes are
-used again.
+interleaved, but not played from two threads, because the simulator has global state, which is
+exchanged when another episode goes on (`agentkd_envs.scienceworld.shared_state`). A simulator takes
+a second and a dozen megabytes to make, so that those of ended episodes are used again.
 """
 
 from typing import Any
@@ -15,6 +14,7 @@ from py4j.protocol import Py4JJavaError
 from agentkd_envs.engine_server import serve
 from agentkd_envs.errors import TaskDataError
 from agentkd_envs.scienceworld.java import start_gateway
+from agentkd_envs.scienceworld.shared_state import SharedState
 
 
 class ScienceWorldEngine:
@@ -25,9 +25,7 @@ class ScienceWorldEngine:
         self._java = start_gateway(heap_mb).jvm
         self._episodes: dict[int, Any] = {}
         self._spare: list[Any] = []
-        self._simplifications: dict[int, str] = {}
-        self._current: int | None = None
-        """The episode whose simplifications are in force."""
+        self._shared_state = SharedState(self._java)
 
     def call(self, method: str, parameters: dict[str, Any]) -> Any:
         """Answer `start` or `step`."""
@@ -44,7 +42,7 @@ class ScienceWorldEngine:
         """Keep the simulator of an episode for another one."""
         if episode in self._episodes:
             self._spare.append(self._episodes.pop(episode))
-            del self._simplifications[episode]
+        self._shared_state.forget(episode)
 
     def _start(
         self,
@@ -55,13 +53,12 @@ class ScienceWorldEngine:
         wants_gold: bool,
         wants_admissible: bool,
     ) -> dict[str, Any]:
+        self._shared_state.begin(episode, simplifications)
         if self._spare:
             simulator = self._spare.pop()
         else:
             simulator = self._java.scienceworld.runtime.pythonapi.PythonInterface()
         self._episodes[episode] = simulator
-        self._simplifications[episode] = simplifications
-        self._current = episode
         gold = None
         if wants_gold:
             simulator.load(task, variation, simplifications, True)
@@ -80,10 +77,7 @@ class ScienceWorldEngine:
 
     def _step(self, episode: int, action: str, wants_admissible: bool) -> dict[str, Any]:
         simulator = self._episodes[episode]
-        if episode != self._current:
-            runtime = self._java.main.scala.scienceworld.runtime
-            runtime.SimplifierProcessor.parseSimplificationStr(self._simplifications[episode])
-            self._current = episode
+        self._shared_state.go_on_with(episode)
         return {
             "text": simulator.step(action),
             "score": simulator.getScore(),

@@ -1,5 +1,6 @@
 """Backends under test. A backend that this machine lacks skips with its reason, unless
-AGENTKD_REQUIRE_DOCKER=1 says that a Docker daemon must be there."""
+AGENTKD_REQUIRE_DOCKER=1 (AGENTKD_REQUIRE_GVISOR=1) says that a Docker daemon (which knows runsc) must
+be there."""
 
 from __future__ import annotations
 
@@ -29,16 +30,19 @@ def make_backend(name: str) -> Backend:
     if name == "process-landlock":
         user = NOBODY if os.geteuid() == 0 else None
         return ProcessBackend(tiers=("landlock",), run_as=user, python=SYSTEM_PYTHON)
+    if name == "docker-runsc":
+        require_docker("runsc", "AGENTKD_REQUIRE_GVISOR")
+        return DockerBackend(runtime="runsc")
     require_docker()
     return DockerBackend(tiers=("uid",) if name == "docker-uid" else ("ns",))
 
 
-def require_docker() -> None:
+def require_docker(runtime: str | None = None, variable: str = "AGENTKD_REQUIRE_DOCKER") -> None:
     try:
-        DockerBackend().connect().close()
+        DockerBackend(runtime=runtime).connect().close()
     except BackendUnavailable as refusal:
-        if os.environ.get("AGENTKD_REQUIRE_DOCKER") == "1":
-            pytest.fail(f"AGENTKD_REQUIRE_DOCKER=1, but {refusal}")
+        if os.environ.get(variable) == "1":
+            pytest.fail(f"{variable}=1, but {refusal}")
         pytest.skip(str(refusal))
 
 

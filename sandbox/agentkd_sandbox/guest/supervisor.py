@@ -17,7 +17,7 @@ import sys
 import time
 
 from agentkd_sandbox.guest.bootstrap import BOOTSTRAP
-from agentkd_sandbox.guest.branch import proc_children, proc_pid
+from agentkd_sandbox.guest.branch import proc_children, proc_pid, read_state
 from agentkd_sandbox.guest.branching import Branching
 from agentkd_sandbox.guest.kernel import (
     ABI,
@@ -34,7 +34,7 @@ from agentkd_sandbox.guest.kernel import (
     reset_signals,
 )
 from agentkd_sandbox.guest.record import Episode, Output
-from agentkd_sandbox.guest.removal import remove, remove_user, tree_is_over
+from agentkd_sandbox.guest.removal import deleted_bytes, remove, remove_user, tree_is_over
 from agentkd_sandbox.guest.seccomp import MACHINE
 
 
@@ -109,7 +109,7 @@ class Supervisor:
         self.fork_server, self.fork_server_pid = ours, pid
         self.missing: list[str] = json.loads(ready)["missing"]
         try:
-            self.base_rss = self.sample(proc_pid(pid))[1]
+            self.base_rss = self.sample(self.in_proc(pid))[1]
         except (OSError, ValueError):
             self.base_rss = 0
         self.main.register(ours, select.EPOLLIN)
@@ -136,7 +136,7 @@ class Supervisor:
 
     def note_pid(self, episode: Episode, pid: int) -> None:
         try:
-            episode.pid = proc_pid(pid) if self.tier == "ns" else pid
+            episode.pid = self.in_proc(pid)
             if self.tier == "ns":
                 episode.pid_namespace = os.stat("/proc/%d/ns/pid" % episode.pid).st_ino
         except OSError:
@@ -367,7 +367,7 @@ class Supervisor:
         self.drain(episode, episode.out)
         self.drain(episode, episode.err)
         try:
-            episode.cpu, episode.rss = self.sample(episode.pid)
+            episode.cpu, episode.rss, _ = self.sample(episode.pid)
         except (OSError, ValueError, IndexError):
             pass
         facts = self.facts(episode)
@@ -449,7 +449,7 @@ class Supervisor:
             "episodes": len(self.episodes),
             "processes": processes,
             "files": len(os.listdir("/proc/self/fd")),
-            "rss": self.sample(proc_pid(os.getpid()))[1],
+            "rss": self.sample("self")[1],
         }
 
     def send(self, number: int, kind: str, payload: bytes) -> None:
@@ -457,7 +457,8 @@ class Supervisor:
         self.flush()
 
     def send_json(self, number: int, kind: str, value: Json) -> None:
-        self.send(number, kind, json.dumps(value, ensure_ascii=False).encode())
+        text = json.dumps(value, ensure_ascii=False)
+        self.send(number, kind, text.encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
         try:
@@ -480,11 +481,15 @@ class Supervisor:
 
     # -- time, memory, CPU
 
-    def sample(self, pid: int) -> tuple[float, int]:
-        """CPU seconds (own and reaped children) and resident bytes of one process."""
-        fields = read_text("/proc/%d/stat" % pid).rpartition(")")[2].split()
+    def in_proc(self, pid: int) -> int:
+        """What /proc calls this pid."""
+        return proc_pid(pid) if self.tier == "ns" else pid
+
+    def sample(self, pid: int | str) -> tuple[float, int, int]:
+        """CPU seconds (own and reaped children), resident bytes and threads of one process."""
+        fields = read_text("/proc/%s/stat" % pid).rpartition(")")[2].split()
         cpu = sum(int(x) for x in fields[11:15]) / self.ticks_per_s
-        return cpu, int(fields[21]) * self.page_bytes
+        return cpu, int(fields[21]) * self.page_bytes, int(fields[17])
 
     def owner(self, pid: int, owners: dict[int, Episode]) -> Episode | None:
         if self.tier == "ns":
@@ -494,34 +499,43 @@ class Supervisor:
         return owners.get(pid)
 
     def watch(self) -> None:
-        """Sum CPU and memory over all processes of each episode; stop those over their limit."""
+        """Sum CPU, memory and threads over each episode's processes; stop those over a limit."""
         keys = {"ns": "pid_namespace", "uid": "uid", "landlock": "pid"}
         owners = {getattr(x, keys[self.tier]): x for x in self.episodes.values()}
-        total: dict[Episode, tuple[float, int]] = {}
+        total: dict[Episode, tuple[float, int, int]] = {}
         names = [str(pid) for pid in owners] if self.tier == "landlock" else os.listdir("/proc")
         for name in names:
             try:
                 episode = self.owner(int(name), owners) if name.isdigit() else None
                 if episode is not None:
-                    cpu, rss = self.sample(int(name))
-                    sums = total.get(episode, (0.0, 0))
-                    total[episode] = (sums[0] + cpu, sums[1] + max(0, rss - self.base_rss))
+                    cpu, rss, tasks = self.sample(int(name))
+                    sums = total.get(episode, (0.0, 0, 0))
+                    rss = sums[1] + max(0, rss - self.base_rss)
+                    total[episode] = (sums[0] + cpu, rss, sums[2] + tasks)
             except (OSError, ValueError, IndexError):
                 continue  # it ended while we looked
-        for episode, (cpu, rss) in total.items():
+        for episode, (cpu, rss, tasks) in total.items():
             episode.cpu, episode.rss = max(episode.cpu, cpu), max(episode.rss, rss)
             limits = episode.limits
             if rss > limits["memory"]:
                 self.kill(episode, "memory")
             elif cpu > limits["cpu"]:
                 self.kill(episode, "cpu")
+            elif tasks > limits["processes"]:  # where the kernel does not count (gVisor)
+                self.kill(episode, "processes")
             elif episode.is_busy and not episode.hard_at:
                 if cpu - episode.block_cpu > limits["block_cpu"]:
                     self.interrupt(episode, "cpu")
-            if self.tier == "landlock" and tree_is_over(
-                episode.folder, limits["disk"], limits["inodes"]
-            ):
+            if self.tier == "landlock" and self.is_disk_over(episode):
                 self.kill(episode, "disk")
+
+    def is_disk_over(self, episode: Episode) -> bool:
+        limits, folder = episode.limits, episode.folder
+        try:
+            left = limits["disk"] - deleted_bytes(episode.pid, folder)
+        except OSError:  # it has ended, or it is hiding
+            return read_state(str(episode.pid)) != "Z"
+        return left < 0 or tree_is_over(folder, left, limits["inodes"])
 
     def interrupt(self, episode: Episode, why: str) -> None:
         episode.soft_why, episode.soft_at = why, 0.0

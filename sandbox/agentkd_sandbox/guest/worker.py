@@ -262,7 +262,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
             with open(request["path"], "ab" if request["append"] else "wb") as file:
                 file.write(base64.b64decode(request["data"]))
             importlib.invalidate_caches()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
             result["ok"] = False
             describe(error, result)
         return result

@@ -367,7 +367,7 @@ class Supervisor:
         self.drain(episode, episode.out)
         self.drain(episode, episode.err)
         try:
-            episode.cpu, episode.rss, _ = self.sample(episode.pid)
+            episode.cpu, episode.rss = self.sample(episode.pid)
         except (OSError, ValueError, IndexError):
             pass
         facts = self.facts(episode)
@@ -485,11 +485,11 @@ class Supervisor:
         """What /proc calls this pid."""
         return proc_pid(pid) if self.tier == "ns" else pid
 
-    def sample(self, pid: int | str) -> tuple[float, int, int]:
-        """CPU seconds (own and reaped children), resident bytes and threads of one process."""
+    def sample(self, pid: int | str) -> tuple[float, int]:
+        """CPU seconds (own and reaped children) and resident bytes of one process."""
         fields = read_text("/proc/%s/stat" % pid).rpartition(")")[2].split()
         cpu = sum(int(x) for x in fields[11:15]) / self.ticks_per_s
-        return cpu, int(fields[21]) * self.page_bytes, int(fields[17])
+        return cpu, int(fields[21]) * self.page_bytes
 
     def owner(self, pid: int, owners: dict[int, Episode]) -> Episode | None:
         if self.tier == "ns":
@@ -499,30 +499,27 @@ class Supervisor:
         return owners.get(pid)
 
     def watch(self) -> None:
-        """Sum CPU, memory and threads over each episode's processes; stop those over a limit."""
+        """Sum CPU and memory over all processes of each episode; stop those over their limit."""
         keys = {"ns": "pid_namespace", "uid": "uid", "landlock": "pid"}
         owners = {getattr(x, keys[self.tier]): x for x in self.episodes.values()}
-        total: dict[Episode, tuple[float, int, int]] = {}
+        total: dict[Episode, tuple[float, int]] = {}
         names = [str(pid) for pid in owners] if self.tier == "landlock" else os.listdir("/proc")
         for name in names:
             try:
                 episode = self.owner(int(name), owners) if name.isdigit() else None
                 if episode is not None:
-                    cpu, rss, tasks = self.sample(int(name))
-                    sums = total.get(episode, (0.0, 0, 0))
-                    rss = sums[1] + max(0, rss - self.base_rss)
-                    total[episode] = (sums[0] + cpu, rss, sums[2] + tasks)
+                    cpu, rss = self.sample(int(name))
+                    sums = total.get(episode, (0.0, 0))
+                    total[episode] = (sums[0] + cpu, sums[1] + max(0, rss - self.base_rss))
             except (OSError, ValueError, IndexError):
                 continue  # it ended while we looked
-        for episode, (cpu, rss, tasks) in total.items():
+        for episode, (cpu, rss) in total.items():
             episode.cpu, episode.rss = max(episode.cpu, cpu), max(episode.rss, rss)
             limits = episode.limits
             if rss > limits["memory"]:
                 self.kill(episode, "memory")
             elif cpu > limits["cpu"]:
                 self.kill(episode, "cpu")
-            elif tasks > limits["processes"]:  # where the kernel does not count (gVisor)
-                self.kill(episode, "processes")
             elif episode.is_busy and not episode.hard_at:
                 if cpu - episode.block_cpu > limits["block_cpu"]:
                     self.interrupt(episode, "cpu")

@@ -5,6 +5,9 @@ be there."""
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +19,24 @@ from agentkd_sandbox.errors import BackendUnavailable
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 NOBODY = 65534
+VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+
+
+def interpreters() -> dict[str, str]:
+    """One interpreter per version, from PATH and from pyenv; the running one for its own version."""
+    found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
+    for version in VERSIONS:
+        candidates = [shutil.which(f"python{version}") or ""]
+        candidates += sorted(map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python3")))
+        for candidate in candidates:
+            said = "import sys, ctypes; print('%d.%d' % sys.version_info[:2])"
+            if candidate and version not in found:
+                answer = subprocess.run(
+                    [candidate, "-c", said], capture_output=True, text=True, check=False
+                )
+                if answer.stdout.strip() == version:
+                    found[version] = candidate
+    return {version: found[version] for version in VERSIONS if version in found}
 
 
 def make_backend(name: str) -> Backend:

@@ -1,7 +1,6 @@
 """The guest claims to run on Python 3.8: its syntax, what it imports, and every interpreter here."""
 
 import ast
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,24 +9,7 @@ import pytest
 from agentkd_sandbox import ProcessBackend, SandboxPool, guest
 from agentkd_sandbox.conformance.behaviour import BEHAVIOUR
 
-VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
-
-
-def interpreters() -> list[str]:
-    """One interpreter per version, from PATH and from pyenv; the running one for its own version."""
-    found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
-    for version in VERSIONS:
-        candidates = [shutil.which(f"python{version}") or ""]
-        candidates += sorted(map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python3")))
-        for candidate in candidates:
-            said = "import sys, ctypes; print('%d.%d' % sys.version_info[:2])"
-            if candidate and version not in found:
-                answer = subprocess.run(
-                    [candidate, "-c", said], capture_output=True, text=True, check=False
-                )
-                if answer.stdout.strip() == version:
-                    found[version] = candidate
-    return [found[version] for version in VERSIONS if version in found]
+from .conftest import VERSIONS, interpreters
 
 
 def test_source_is_python_3_8_syntax() -> None:
@@ -48,7 +30,7 @@ def test_source_uses_only_what_python_3_8_has(tmp_path: Path) -> None:
     assert "'os.pidfd_open' member requires !2, 3.9" in answer.stdout
 
 
-@pytest.mark.parametrize("python", interpreters())
+@pytest.mark.parametrize("python", interpreters().values())
 async def test_guest_works_on(python: str) -> None:
     async with SandboxPool(ProcessBackend(tiers=("ns",), python=python), size=2) as pool:
         failed = [claim for claim, test in BEHAVIOUR.items() if not await test(pool)]

@@ -31,7 +31,7 @@ from agentkd_sandbox.session import Session
 
 LIMITS = Limits(
     timeout_s=0.8,
-    grace_s=0.3,
+    grace_s=0.6,
     block_cpu_s=5,
     cpu_s=20,
     memory_bytes=256 * MIB,

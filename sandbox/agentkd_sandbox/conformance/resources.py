@@ -384,7 +384,7 @@ threading.Thread(target=flood, daemon=True).start()
 """, second="1"),
     Attack("value-300-MB", "'x' * 300_000_000", expect="(ok|limit memory)", is_smoke=True),
     Attack("value-huge-list", "list(range(3_000_000))"),
-    Attack("traceback-huge", "raise ValueError('x' * 50_000_000)", expect="(error|limit memory)"),
+    Attack("traceback-huge", "raise ValueError('x' * 50_000_000)", expect="(error|limit)"),
     Attack("source-deeply-nested", "eval('(' * 5000 + ')' * 5000)", expect="(error|limit)"),
     Attack("rlimit-raise", """
 import resource

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import re
 import secrets
@@ -26,7 +27,7 @@ from agentkd_sandbox.conformance.attack import PRELUDE, Attack
 from agentkd_sandbox.errors import SandboxError, SessionClosed
 from agentkd_sandbox.limits import MIB, Limits
 from agentkd_sandbox.pool import SandboxPool
-from agentkd_sandbox.result import Status
+from agentkd_sandbox.result import Limit, Status
 from agentkd_sandbox.session import Session
 
 LIMITS = Limits(
@@ -46,6 +47,9 @@ LIMITS = Limits(
 )
 LATE_S = 2.5
 """Slack for a busy machine, on top of timeout and grace."""
+PATIENCE = 10
+"""How much more time an attack gets that a busy machine was too slow for."""
+TOO_SLOW = "the block"
 SETTLE_S = 3.0
 
 
@@ -101,13 +105,21 @@ class Arena:
         await self._stack.aclose()
 
     async def run(self, attack: Attack) -> list[str]:
-        """Run one attack and return everything that went wrong; empty means contained."""
-        if not self.applies(attack):
-            return []
+        """Run one attack and return everything that went wrong; empty means contained.
+
+        An attack that met the clock before the limit it was meant for is given more time, once.
+        """
+        failures = await self._run(attack, 1) if self.applies(attack) else []
+        if failures and all(failure.startswith(TOO_SLOW) for failure in failures):
+            failures = await self._run(attack, PATIENCE)
+        return failures
+
+    async def _run(self, attack: Attack, patience: int) -> list[str]:
+        limits = dataclasses.replace(LIMITS, timeout_s=LIMITS.timeout_s * patience)
         victim = await self._find_victim()
         before = await self._processes()
         failures: list[str] = []
-        async with self.pool.session() as attacker:
+        async with self.pool.session(limits=limits) as attacker:
             code = self._fill(PRELUDE + attack.code)
             blocks = [code, *([attack.second] if attack.second else [])]
             for number, block in enumerate(blocks):
@@ -120,8 +132,8 @@ class Arena:
                     failures.append(f"the sandbox broke: {error}")
                     break
                 seconds = time.monotonic() - started
-                if seconds > LIMITS.timeout_s + LIMITS.grace_s + LATE_S:
-                    failures.append(f"the block took {seconds:.1f} s")
+                if seconds > limits.timeout_s + limits.grace_s + LATE_S:
+                    failures.append(f"{TOO_SLOW} took {seconds:.1f} s")
                 said = "\n".join([result.stdout, result.stderr, result.value or ""])
                 if "ESCAPED" in said:
                     failures.append(said[said.index("ESCAPED") :][:300])
@@ -135,7 +147,11 @@ class Arena:
                 summary = f"{result.status} {result.limit or ''} {result.text}"
                 if number == 0 and not result.tier.endswith("landlock"):
                     if not re.match(attack.expect, re.sub(" +", " ", summary), re.DOTALL):
-                        failures.append(f"expected {attack.expect!r}, got {summary[:200]!r}")
+                        is_slow = result.limit is Limit.WALL and "wall" not in attack.expect
+                        reason = f"expected {attack.expect!r}, got {summary[:200]!r}"
+                        failures.append(
+                            f"{TOO_SLOW} met the clock: {reason}" if is_slow else reason
+                        )
                     if attack.is_alive not in (None, result.is_alive):
                         failures.append(f"interpreter alive: {result.is_alive}")
         failures += await self._check_victim(victim)

@@ -65,6 +65,16 @@ async def test_hard_kill_comes_in_time(pool: SandboxPool) -> None:
     assert result.facts.wall_s < 5
 
 
+async def test_interrupt_before_the_block_begins_is_not_lost(process_pool: SandboxPool) -> None:
+    late = f"{'a' * 400_000!r}\nwhile True: pass"  # still being parsed at its time limit
+    async with process_pool.session() as session:
+        await session.run("x = 1")
+        for _ in range(30):
+            assert (await session.run(late, timeout_s=0.001)).limit is Limit.WALL
+        result = await session.run("x")
+    assert (result.value, result.is_restarted) == ("1", False)
+
+
 async def test_session_cpu_budget_outlives_interpreters(process_pool: SandboxPool) -> None:
     limits = Limits(timeout_s=3, cpu_s=1, block_cpu_s=20)
     async with process_pool.session(limits=limits) as session:

@@ -105,6 +105,8 @@ class Watch:
                 self.supervisor.branching.refuse_branches(
                     episode, "the interpreter did not answer in time"
                 )
+            if episode.hard_at and now >= self.next_tick and not episode.is_answering:
+                self.supervisor.signal(episode, signal.SIGINT)
         if now >= self.next_tick:
             is_busy = any(episode.is_busy for episode in self.supervisor.episodes.values())
             self.next_tick = now + (BUSY_TICK_S if is_busy else IDLE_TICK_S)

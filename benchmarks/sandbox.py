@@ -244,6 +244,16 @@ def per_call(call: Callable[[], Any], count: int) -> dict[str, float]:
     return {"run p50 ms": percentile(times, 0.5), "run p95 ms": percentile(times, 0.95)}
 
 
+def gvisor() -> dict[str, float]:
+    async def measure() -> dict[str, float]:
+        async with SandboxPool(DockerBackend(runtime="runsc"), size=2, prefork=0) as pool:
+            figures = await latency(pool)
+            figures |= await hard_kill(pool)
+            return figures | await opening(pool, "open + first result, cold ms", 0)
+
+    return asyncio.run(measure())
+
+
 def docker_exec() -> dict[str, float]:
     from agentkd_sandbox.image import build_image, image_name
 
@@ -305,6 +315,7 @@ def llm_sandbox() -> dict[str, float]:
 
 
 PEERS: dict[str, Callable[[], dict[str, float]]] = {
+    "docker with gvisor": gvisor,
     "docker exec": docker_exec,
     "ipykernel": ipykernel,
     "smolagents local": smolagents_local,

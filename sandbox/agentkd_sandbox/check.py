@@ -27,20 +27,25 @@ class Line:
 
 
 async def check(wanted: str = "all") -> AsyncIterator[Line]:
-    """Check "docker", "process", or "all" (a backend that is not there is told, not failed)."""
+    """Check "docker" (with gVisor, if the daemon knows it), "process", or "all".
+
+    Of "all", a backend that is not there is told and not failed.
+    """
     yield Line(
         f"python {platform.python_version()}, kernel {os.uname().release}, {os.uname().machine}, "
         f"uid {os.geteuid()}, {os.cpu_count()} cores"
     )
-    backends: dict[str, Backend] = {"docker": DockerBackend(), "process": ProcessBackend()}
+    todo: list[tuple[str, Backend]] = [("docker", DockerBackend()), ("process", ProcessBackend())]
+    todo = [(name, backend) for name, backend in todo if wanted in ("all", name)]
     found = 0
-    for name, backend in backends.items():
-        if wanted not in ("all", name):
-            continue
+    while todo:
+        name, backend = todo.pop(0)
         try:
             await backend.probe()
-            if isinstance(backend, DockerBackend):
-                yield Line(backend.version())
+            if isinstance(backend, DockerBackend) and backend.runtime is None:
+                yield Line(f"docker: {backend.version()}; runtimes {', '.join(backend.runtimes())}")
+                if "runsc" in backend.runtimes():
+                    todo.insert(0, ("docker with gVisor", DockerBackend(runtime="runsc")))
         except BackendUnavailable as refusal:
             yield Line(str(refusal), None if wanted == "all" else False)
             await backend.close()

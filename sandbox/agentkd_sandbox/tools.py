@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import inspect
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from agentkd_sandbox.limits import Limits
 from agentkd_sandbox.result import Answer, ToolCall
 
 FINAL_ANSWER = "final_answer"
+MAX_JSON_DEPTH = 100
 FINAL_ANSWER_DOC = "Give the final answer (a JSON value) and end the block."
 
 
@@ -30,11 +32,42 @@ def refuse_constant(name: str) -> Any:
 
 
 def parse_json(data: bytes) -> Any:
-    """Decode JSON that an episode wrote; ValueError whatever is wrong with it."""
+    """Decode JSON that an episode wrote; ValueError whatever is wrong with it.
+
+    What Python takes and other programs do not is refused too, as the host will store and pass on
+    what came: numbers that are not finite, halves of surrogate pairs, nesting over MAX_JSON_DEPTH.
+    """
     try:
-        return json.loads(data, parse_constant=refuse_constant)
-    except (RecursionError, UnicodeDecodeError) as error:
+        text = data.decode()
+        value = json.loads(text, parse_constant=refuse_constant, parse_float=_finite)
+        if text.count("[") + text.count("{") > MAX_JSON_DEPTH:
+            _refuse_depth(value)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except (RecursionError, UnicodeError) as error:
         raise ValueError(f"not JSON: {error}") from None
+    return value
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:40]} is more than a float holds")
+    return number
+
+
+def _refuse_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            child
+            for part in level
+            if isinstance(part, (list, dict))
+            for child in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not level:
+            return
+    raise ValueError(f"nested more than {MAX_JSON_DEPTH} deep")
 
 
 class Toolbox:
@@ -106,7 +139,9 @@ class Toolbox:
         try:
             call = parse_json(payload)
             name, args, kwargs = call["name"], call["args"], call["kwargs"]
-        except (ValueError, KeyError, TypeError):
+        except ValueError as error:
+            raise _Refused(f"a malformed call: {error}") from None
+        except (KeyError, TypeError):
             raise _Refused("a malformed call") from None
         if not (isinstance(name, str) and isinstance(args, list) and isinstance(kwargs, dict)):
             raise _Refused("a malformed call")

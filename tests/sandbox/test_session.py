@@ -152,3 +152,26 @@ async def test_unknown_names(name: str) -> None:
             pass
     with pytest.raises(UsageError, match=name):
         SandboxPool("process", profile=name)
+
+
+async def test_put_where_the_code_set_traps(pool: SandboxPool) -> None:
+    """No path hangs the host or ends the interpreter; it is the episode that opens the file."""
+    async with pool.session() as session:
+        code = "import os\nos.symlink('/etc/passwd', 'link'); os.mkdir('folder'); os.symlink('loop', 'loop')\nx = 1"
+        assert (await session.run(code)).ok
+        for path in (
+            "link",
+            "folder",
+            "loop",
+            "loop/x",
+            "a\0b",
+            "",
+            "x" * 5000,
+            "../" * 30 + "usr/x",
+            "\ud800",
+        ):
+            with pytest.raises(UsageError, match="put"):
+                await session.put(path, b"x")
+        await session.put("two\nlines", b"y")
+        result = await session.run("x, open('two\\nlines').read()")
+        assert (result.value, result.is_restarted) == ("(1, 'y')", False)

@@ -10,6 +10,7 @@ container). `docker-ns` is tried first; the other one is logged as a warning.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -49,6 +50,13 @@ INSTALL = (
     "docker: {why}. Install and start it: apt-get install docker.io && systemctl start docker "
     "(or run dockerd); DOCKER_HOST names another daemon"
 )
+GVISOR = (
+    "For gVisor: apt-get install runsc, write to /etc/docker/daemon.json "
+    '{"runtimes": {"runsc": {"path": "/usr/bin/runsc", "runtimeArgs": ["--network=none"]}}}, '
+    "and restart the daemon"
+)
+HOST_TASKS_PER_TASK = 16
+"""A runtime such as gVisor keeps several threads on the host for one inside."""
 
 
 @dataclass
@@ -81,9 +89,12 @@ class DockerBackend:
         """The daemon and its parts, after `probe`."""
         assert self._client is not None
         version = self._client.version()
-        parts = [f"{x['Name']} {x['Version']}" for x in version.get("Components", [])]
-        info = self._client.info()
-        return f"docker: {', '.join(parts)}; runtimes {', '.join(info.get('Runtimes') or {})}"
+        return ", ".join(f"{x['Name']} {x['Version']}" for x in version.get("Components", []))
+
+    def runtimes(self) -> list[str]:
+        """The OCI runtimes that the daemon knows, after `probe`."""
+        assert self._client is not None
+        return list(self._client.info().get("Runtimes") or {})
 
     async def start(self, profile: Profile, limits: Limits, sessions: int) -> Guest:
         """Start a container in the best tier that works."""
@@ -133,8 +144,8 @@ class DockerBackend:
         if self.runtime is not None and self.runtime not in runtimes:
             client.close()
             raise BackendUnavailable(
-                f"docker: the daemon has no runtime {self.runtime!r}, only {', '.join(runtimes)}; "
-                "for gVisor: apt-get install runsc, and add it to /etc/docker/daemon.json"
+                f"docker: the daemon has no runtime {self.runtime!r}, only {', '.join(runtimes)}. "
+                f"{GVISOR}"
             )
         self._client = client
         return client
@@ -174,6 +185,10 @@ class DockerBackend:
         except SandboxError:
             raise
         except Exception as error:
+            if self.runtime is not None and "OCI runtime" in str(error):  # no retry helps
+                raise BackendUnavailable(
+                    f"docker: the runtime {self.runtime!r} starts no container: {error}\n{GVISOR}"
+                ) from error
             raise InfrastructureError(f"docker could not start a container: {error}") from error
 
         async def stop() -> None:
@@ -234,7 +249,7 @@ def container_options(
         "log_config": LogConfig(type="none"),
         "ulimits": [
             Ulimit(name="nofile", soft=4096, hard=4096),
-            Ulimit(name="core", soft=0, hard=0),
+            Ulimit(name="core", soft=1, hard=1),
         ],
         "stdin_open": True,
         "auto_remove": True,
@@ -257,6 +272,7 @@ def container_options(
         options["cap_add"] = ["SETUID", "SETGID", "KILL"]
     if runtime is not None:
         options["runtime"] = runtime
+        options["pids_limit"] *= HOST_TASKS_PER_TASK
     return options
 
 
@@ -302,6 +318,8 @@ def orphans(client: DockerClient) -> list[Container]:
 def _run(
     client: DockerClient, image: str, command: list[str], options: dict[str, Any]
 ) -> tuple[Container, socket.socket]:
+    import docker.errors
+
     container = client.containers.create(image, command, **options)
     try:
         stream = client.api.attach_socket(
@@ -310,7 +328,8 @@ def _run(
         sock = _plain_socket(stream)
         container.start()
     except BaseException:
-        container.remove(force=True)
+        with contextlib.suppress(docker.errors.NotFound):  # auto_remove was faster
+            container.remove(force=True)
         raise
     return container, sock
 

@@ -45,7 +45,11 @@ def unconnectable(family, kind, address):
     except OSError:
         return
     escaped("connected to", address)
+os.write(1, b"BEGUN\\n")
 """
+
+WITH_LINUX = ("-ns", "-uid", "-bwrap", "-landlock")
+"""Tiers on the host's own kernel. In gVisor what these cases look for is there and leads nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """Attacks on the walls: host files, /proc, devices, network, neighbours."""
 
-from agentkd_sandbox.conformance.attack import Attack
+from agentkd_sandbox.conformance.attack import WITH_LINUX, Attack
 
 ESCAPES = [
     Attack("host-canary", "unreadable('@CANARY@'); unwritable('@CANARY@')", is_smoke=True),
     Attack("host-secrets", """
 unreadable("/etc/shadow", "/root/.ssh/id_rsa", "/root/.bash_history", "/etc/ssh/sshd_config",
            "/var/lib/docker/x", "/etc/sudoers")
-if os.getpid() != 1: unreadable("/proc/1/environ")
 for path in ("/root", "/home", "/var/lib", "/work", "/mnt", "/srv"):
     try:
         names = [x for x in os.listdir(path) if x != ".pyenv"]
@@ -65,6 +64,20 @@ for name in os.listdir("/proc") if os.path.isdir("/proc") and os.access("/proc",
         try:
             os.listdir(f"/proc/{name}/fd"); escaped("descriptors of", name)
         except OSError: pass
+""", tiers=WITH_LINUX),
+    Attack("proc-descriptors-of-others", """
+import stat
+for path in glob.glob("/proc/[0-9]*/fd/*") + glob.glob("/proc/[0-9]*/task/*/fd/*"):
+    if int(path.split("/")[2]) == os.getpid(): continue
+    for flags in (os.O_RDONLY, os.O_WRONLY):
+        try:
+            fd = os.open(path, flags | os.O_NONBLOCK)
+        except OSError: continue
+        status = os.fstat(fd)
+        is_namespace = flags == os.O_RDONLY and not status.st_size  # a name; setns() is refused
+        if not (os.path.samestat(status, os.stat("/dev/null")) or is_namespace) or stat.S_ISFIFO(status.st_mode):
+            escaped("opened", path)
+        os.close(fd)
 """),
     Attack("proc-root", """
 for path in ("/proc/1/root/etc/shadow", "/proc/1/cwd/etc/shadow", "/proc/2/root/etc/shadow",
@@ -104,12 +117,23 @@ unconnectable(socket.AF_UNIX, socket.SOCK_STREAM, "/run/docker.sock")
 unconnectable(socket.AF_UNIX, socket.SOCK_STREAM, "/run/containerd/containerd.sock")
 """),
     Attack("devices", """
-for name in ("sda", "vda", "nvme0n1", "mem", "kmsg", "fuse", "kvm", "net/tun", "loop-control",
+for name in ("sda", "vda", "nvme0n1", "mem", "kmsg", "kvm", "loop-control",
              "vhost-net", "input/event0", "dri/card0", "nvidia0", "tty1", "console", "vsock"):
     try:
         os.open("/dev/" + name, os.O_RDWR)
     except OSError: continue
     escaped("/dev/" + name)
+"""),
+    Attack("devices-tunnel", """
+import fcntl
+try:
+    fd = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", b"tun0", 0x1001)); escaped("a tunnel")
+except OSError: pass
+try:
+    os.open("/dev/fuse", os.O_RDWR)
+    refused(165, b"x", b"/tmp", b"fuse", 0, b"fd=4,rootmode=40000,user_id=0,group_id=0")
+except OSError: pass
 """),
     Attack("devices-pty", """
 try:
@@ -248,15 +272,76 @@ for name in ("victim", "psm_victim"):
     except Exception: pass
 """),
     Attack("leave-for-next", """
-for path in ("/tmp/left", "/box/left", "/dev/shm/left", os.path.join(os.getcwd(), "left")):
+for path in ("/tmp/left", "/box/left", "/dev/shm/left", "/dev/mqueue/left", "/var/tmp/left", "/run/left", os.path.join(os.getcwd(), "left")):
     try:
         open(path, "w").write("left behind")
     except OSError: pass
 """),
     Attack("found-from-previous", """
-for path in ("/tmp/left", "/box/left", "/dev/shm/left", os.path.join(os.getcwd(), "left")):
+for path in ("/tmp/left", "/box/left", "/dev/shm/left", "/dev/mqueue/left", "/var/tmp/left", "/run/left", os.path.join(os.getcwd(), "left")):
     unreadable(path)
 """, is_smoke=True),
+    Attack("write-everywhere", """
+own = (os.getcwd(), "/tmp", "/box", "/dev/shm", "/proc")
+end = time.monotonic() + 0.5
+for folder, folders, _ in os.walk("/"):
+    folders[:] = [x for x in folders if folder.count("/") < 4]
+    if folder.startswith(own): continue
+    try:
+        os.close(os.open(os.path.join(folder, "left"), os.O_CREAT | os.O_RDWR)); escaped("wrote in", folder)
+    except OSError: pass
+    if time.monotonic() > end: break
+"""),
+    Attack("modes-of-host-files", """
+for path in ("@CANARY@", os.path.dirname("@CANARY@"), os.__file__, os.path.dirname(os.__file__), "/usr/bin", "/"):
+    for change in (lambda: os.chmod(path, 0o777), lambda: os.chown(path, os.getuid(), os.getgid()),
+                   lambda: os.utime(path), lambda: os.utime(path, (1, 1), follow_symlinks=False),
+                   lambda: os.setxattr(path, "user.mine", b"1"), lambda: os.removexattr(path, "user.mine"),
+                   lambda: os.truncate(path, 0), lambda: os.rename(path, "here"), lambda: os.chmod(os.open(path, 0), 0)):
+        try:
+            change()
+        except OSError: continue
+        escaped("changed", path)
+    if call(452, -100, path.encode(), 0o777, 0)[0] == 0: escaped("changed the mode of", path)
+""", tiers=WITH_LINUX),
+    Attack("limits-of-others", """
+import resource
+for pid in [@HOST_PID@, os.getppid(), *range(1, 400)]:
+    if pid in (0, os.getpid()): continue
+    for kind in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE):
+        if call(302, pid, kind, struct.pack("QQ", 1, 1), 0)[0] == 0: escaped("limited", pid)
+""", is_smoke=True),
+    Attack("scheduling-of-others", """
+for pid in [@HOST_PID@, os.getppid(), *range(1, 400)]:
+    if pid in (0, os.getpid()): continue
+    for change in (lambda: os.setpriority(os.PRIO_PROCESS, pid, 19), lambda: os.setpriority(os.PRIO_PGRP, pid, 19),
+                   lambda: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)),
+                   lambda: os.sched_setaffinity(pid, {0})):
+        try:
+            change()
+        except OSError: continue
+        escaped("rescheduled", pid)
+    if call(251, 1, pid, 3 << 13)[0] == 0: escaped("slowed the files of", pid)
+try:
+    os.setpriority(os.PRIO_USER, 0, 19)  # the runner looks at the host's process
+except OSError: pass
+call(251, 3, os.getuid(), 3 << 13)
+""", tiers=WITH_LINUX),
+    Attack("signal-by-owner", """
+import fcntl
+for pid in [@HOST_PID@, os.getppid(), *range(1, 60)]:
+    if pid == os.getpid(): continue
+    for a, b in (os.pipe(), [x.detach() for x in socket.socketpair()]):
+        for ask in (lambda: fcntl.fcntl(a, 10, signal.SIGKILL), lambda: fcntl.fcntl(a, fcntl.F_SETOWN, pid),
+                    lambda: fcntl.fcntl(a, 15, struct.pack("ii", 1, pid)),
+                    lambda: fcntl.ioctl(a, 0x8901, struct.pack("i", pid)),
+                    lambda: fcntl.ioctl(a, 0x8902, struct.pack("i", pid)),
+                    lambda: fcntl.fcntl(a, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK), lambda: os.write(b, b"x")):
+            try:
+                ask()
+            except OSError: pass
+        os.close(a); os.close(b)
+"""),
     Attack("pickle-and-import-poison", """
 import tempfile
 for folder in [p for p in sys.path if p]:

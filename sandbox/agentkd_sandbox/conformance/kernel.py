@@ -71,6 +71,22 @@ for path in ("/proc/self/ns/user", "/proc/1/ns/mnt", "/proc/self/ns/net"):
     Attack("posix-queue", "refused(240, b'/q', 0o102, 0o600, 0)"),
     Attack("personality-ldt", "refused(135, 0x0040000); refused(154, 1, ctypes.create_string_buffer(16), 16)"),
     Attack("vmsplice-numa", "refused(278, 1, 0, 0, 0); refused(256, 0, 0, 0, 0); refused(279, 0, 0, 0, 0, 0, 0); refused(237, 0, 0, 0, 0, 0, 0)"),
+    Attack("inotify", "refused(253); refused(294, 0); refused(254, 3, b'/', 0xfff)"),
+    Attack("lease", """
+import fcntl
+try:
+    fcntl.fcntl(os.open(os.__file__, os.O_RDONLY), 1024, fcntl.F_RDLCK); escaped("a lease on a shared file")
+except OSError: pass
+"""),
+    Attack("clone-odd-parents", """
+for flags in (0x8000 | 17, 0x2000 | 17, 0x800000 | 17, 9, 19, 0x8000 | 9):
+    if flags != 9 and call(56, flags, 0, 0, 0, 0)[0] == 0: os._exit(0)
+try:
+    if os.fork() == 0:
+        if call(56, 9, 0, 0, 0, 0)[0] == 0: time.sleep(0.1)
+        os._exit(0)
+except OSError: pass
+""", second="1"),
     Attack("fanotify", "refused(300, 0, 0); refused(301, 3, 0, 0, 0, b'/')"),
     Attack("own-filter", """
 refused(317, 1, 0, 0)
@@ -92,8 +108,8 @@ code = bytes([0x53, 0xb8, 20, 0, 0, 0, 0xcd, 0x80, 0x5b, 0xc3])  # getpid by the
 m = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 m.write(code)
 f = ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(m)))
-escaped("int 0x80 returned", f())
-""", is_alive=False),
+if f() == os.getpid(): escaped("int 0x80 is the 32-bit door")
+"""),
     Attack("pdeathsig-clear", "refused(157, 1, 0, 0, 0, 0)"),
     Attack("tiocsti", """
 import fcntl, termios
@@ -153,6 +169,16 @@ for name in ("uid_map", "gid_map", "setgroups"):
 try:
     os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), b"-1000"); escaped("oom_score_adj")
 except OSError: pass
+"""),
+    Attack("core-limit", """
+import resource
+if resource.getrlimit(resource.RLIMIT_CORE) != (1, 1): escaped(resource.getrlimit(resource.RLIMIT_CORE))
+for limit in ((0, 0), (0, 1)):
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, limit); escaped("a core program of the host would run")
+    except (OSError, ValueError): pass
+if call(160, 4, struct.pack("QQ", 0, 0))[0] == 0: escaped("setrlimit")
+if call(302, 0, 4, struct.pack("QQ", 0, 0), 0)[0] == 0: escaped("prlimit64")
 """),
     Attack("core-dump", """
 try:

@@ -6,6 +6,20 @@ FRAME = """
 def frame(kind, body):
     return struct.pack(">IB", len(body), ord(kind)) + body
 """
+FIND_ID = """
+import gc
+def find_id():
+    for o in gc.get_objects():
+        if isinstance(o, dict) and o.get("op") == "run" and "id" in o: return o["id"]
+"""
+FORGE = (
+    FRAME
+    + FIND_ID
+    + """
+def forge(body):
+    os.write(3, frame("R", (body.encode() if isinstance(body, str) else body) % find_id())); time.sleep(1)
+"""
+)
 
 PROTOCOL = [
     Attack("exit-now", "os._exit(0)", expect="exit", is_alive=False, is_smoke=True),
@@ -42,6 +56,53 @@ time.sleep(0.3)
     Attack("frame-deep-json", FRAME + "os.write(3, frame('R', b'[' * 200000)); time.sleep(1)", expect="violation"),
     Attack("frame-not-an-object", FRAME + "os.write(3, frame('R', b'[1]')); time.sleep(1)", expect="violation"),
     Attack("frame-invalid-utf8", FRAME + "os.write(3, frame('R', b'\"\\xff\\xfe\"')); time.sleep(1)", expect="violation"),
+    Attack("frame-half-surrogate", FORGE + "forge('{\"id\": %d, \"ok\": true, \"value\": \"\\\\ud800\"}')",
+           expect="violation"),
+    Attack("frame-raw-surrogate", FORGE + "forge(b'{\"id\": %d, \"ok\": true, \"value\": \"\\xed\\xa0\\x80\"}')",
+           expect="violation"),
+    Attack("frame-infinite", FORGE + "forge('{\"id\": %d, \"ok\": true, \"value\": 1e999}')", expect="violation"),
+    Attack("frame-nested", FORGE + "forge('{\"id\": %d, \"ok\": true, \"value\": ' + '[' * 500 + ']' * 500 + '}')",
+           expect="violation"),
+    Attack("frame-lying-types", FORGE + """
+forge('{"id": %d, "ok": [], "value": {"a": 1}, "value_length": "x", "error": 5, "message": [1], "traceback": null,'
+      ' "limit": {"wall": 1}, "exit": [[]], "order": [[1, -5], [[], 1], {"a": 2}, [2, 1e300], [true, true]]}')
+"""),
+    Attack("control-over-stdout", "os.dup2(3, 1); print('x' * 5000, flush=True); time.sleep(1)", expect="violation"),
+    Attack("stdout-over-control", "os.dup2(1, 3); time.sleep(1)", expect="crash", is_alive=False),
+    Attack("control-to-a-child", """
+try:
+    if os.fork() == 0:
+        while True: os.read(3, 1)
+except OSError: pass
+os._exit(0)
+"""),
+    Attack("fork-returns-twice", "os.fork()", second="1"),
+    Attack("child-answers-first", FRAME + FIND_ID + """
+try:
+    if os.fork() == 0:
+        os.write(3, frame("R", json.dumps({"id": find_id(), "ok": True, "value": "0"}).encode())); os._exit(0)
+except OSError: pass
+while True: pass
+""", second="1"),
+    Attack("wakeup-into-control", """
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.set_wakeup_fd(os.dup(3), warn_on_full_buffer=False)
+""", second="signal.setitimer(signal.ITIMER_REAL, 0.01); time.sleep(0.3)"),
+    Attack("worker-frames", """
+frame = sys._getframe()
+while frame is not None:
+    for name in list(frame.f_locals):
+        value = frame.f_locals[name]
+        if name == "state" and isinstance(value, dict): value.update(frame=True, user=False, late="")
+        if name in ("request", "result") and isinstance(value, dict): value.clear()
+    frame = frame.f_back
+while True: pass
+""", expect="limit wall", is_alive=False),
+    Attack("worker-audited", """
+def hook(*_): raise SystemError("no")
+threading.settrace(lambda *_: None)
+sys.addaudithook(hook)
+""", second="1"),
     Attack("frame-max-size", FRAME + """
 os.write(3, struct.pack(">IB", 1 << 20, ord("R")))
 for _ in range(1 << 10): os.write(3, b" " * 1024)
@@ -79,7 +140,7 @@ time.sleep(1)
            expect="violation"),
     Attack("tool-flood", """
 refusals = 0
-for _ in range(2000):
+for _ in range(400):
     try: ping()
     except RuntimeError: refusals += 1
 refusals
@@ -110,6 +171,30 @@ for body in (b'{"name":"ping","args":[NaN],"kwargs":{}}', b'{"name":"ping","args
              b'{"name":"ping","args":[' + b'9' * 100000 + b'],"kwargs":{}}', b'', b'null', b'[' * 100000):
     os.write(3, frame("C", body)); data = os.read(3, 65536)
     if b"error" not in data: escaped(body[:40], data[:100])
+"""),
+    Attack("tool-what-no-file-holds", FRAME + """
+for value in (b'1e999', b'-1e999', b'NaN', b'Infinity', b'"\\\\ud800"', b'"\\\\udc00\\\\ud800"', b'"\\xed\\xa0\\x80"',
+              b'{"\\\\udfff": 1}', b'[' * 500 + b']' * 500, b'{"a":' * 200 + b'1' + b'}' * 200, b'9' * 5000,
+              b'"' + b'\\xff' + b'"'):
+    os.write(3, frame("C", b'{"name": "final_answer", "args": [' + value + b'], "kwargs": {}}'))
+    data = os.read(3, 65536)
+    if b"error" not in data: escaped("taken as an answer:", value[:40])
+"""),
+    Attack("answers-that-lie", """
+class D(dict):
+    def items(self): return [("a", self)]
+class I(int):
+    def __repr__(self): return "not a number"
+class F(float):
+    def __repr__(self): return "nan"
+class L:
+    __class__ = list
+    def __iter__(self): return iter(int, 1)
+    def tolist(self): return self
+for value in (D(a=1), I(3), F(2.5), L(), {I(1): 2}, [D()], type("int", (), {})()):
+    try: ping(value)
+    except (TypeError, ValueError, RuntimeError): pass
+L()
 """),
     Attack("evil-repr", """
 class A:

@@ -1,6 +1,6 @@
 """Attacks on resources: processes, memory, disk, time, output."""
 
-from agentkd_sandbox.conformance.attack import Attack
+from agentkd_sandbox.conformance.attack import WITH_LINUX, Attack
 
 RESOURCES = [
     Attack("fork-bomb", """
@@ -163,7 +163,7 @@ while True:
     n += 1
     if n > 20000:
         escaped(n); break
-""", expect="limit disk", tiers=("-ns", "-uid", "-bwrap", "-runsc")),
+""", expect="limit disk", tiers=("-ns", "-uid", "-bwrap")),
     Attack("disk-inodes-slowly", """
 n = 0
 while True:
@@ -172,6 +172,49 @@ while True:
     if n % 20 == 0: time.sleep(0.005)
     if n > 20000:
         escaped(n); break
+""", expect="limit disk", tiers=WITH_LINUX),
+    Attack("disk-deleted-open", """
+kept = []
+while len(kept) < 30:
+    kept.append(open("f", "wb", buffering=0)); kept[-1].write(bytes(1 << 20)); os.unlink("f"); time.sleep(0.01)
+escaped(len(kept), "MiB in deleted files")
+""", expect="limit disk"),
+    Attack("disk-deleted-mapped", """
+kept = []
+while len(kept) < 30:
+    with open("f", "w+b", buffering=0) as f:
+        f.write(bytes(1 << 20)); kept.append(mmap.mmap(f.fileno(), 1 << 20))
+    os.unlink("f"); time.sleep(0.01)
+escaped(len(kept), "MiB in deleted mappings")
+""", expect="limit disk"),
+    Attack("disk-deleted-in-flight", """
+a, b = socket.socketpair()
+n = 0
+while n < 30:
+    with open("f", "wb", buffering=0) as f:
+        f.write(bytes(1 << 20)); socket.send_fds(a, [b"x"], [f.fileno()])
+    os.unlink("f"); n += 1; time.sleep(0.01)
+escaped(n, "MiB in descriptors under way")
+"""),
+    Attack("disk-deleted-other-table", """
+n = 0
+def hold():
+    global n
+    kept = []
+    while n < 30:
+        kept.append(os.open(f"f{n}", os.O_RDWR | os.O_CREAT)); os.write(kept[-1], bytes(1 << 20)); os.unlink(f"f{n}")
+        n += 1; time.sleep(0.01)
+threading.Thread(target=hold).start()
+while n < 30: time.sleep(0.01)
+escaped(n, "MiB held by a thread")
+""", expect="limit (disk|wall)"),
+    Attack("disk-unreadable-folder", """
+os.mkdir("d", 0o300)
+n = 0
+while n < 30:
+    with open(f"d/f{n}", "wb") as f: f.write(bytes(1 << 20))
+    n += 1; time.sleep(0.01)
+escaped(n, "MiB in a folder that nobody may list")
 """, expect="limit disk"),
     Attack("disk-dev-shm", """
 n = 0
@@ -195,6 +238,27 @@ except OSError:
     pass
 if n > 100: escaped(n, "MiB in /tmp")
 """),
+    Attack("name-that-is-no-text", """
+_libc.prctl(15, b"\\xff) R 1 \\xfe", 0, 0, 0)
+for _ in range(6):
+    try:
+        pid = os.fork()
+    except OSError:
+        break
+    if pid == 0:
+        try:
+            x = mmap.mmap(-1, 150 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            for i in range(0, 150 << 20, 4096): x[i] = 1
+            time.sleep(20)
+        finally:
+            os._exit(0)
+x = bytearray(100 << 20)
+time.sleep(20)
+""", expect="limit memory"),
+    Attack("name-with-lines", """
+_libc.prctl(15, b"x\\nThreads:\\t1", 0, 0, 0)
+threading.Thread(target=time.sleep, args=(0.3,)).start()
+""", second="1"),
     Attack("disk-sparse", """
 with open("sparse", "wb") as f:
     f.truncate(1 << 40)
@@ -320,7 +384,7 @@ threading.Thread(target=flood, daemon=True).start()
 """, second="1"),
     Attack("value-300-MB", "'x' * 300_000_000", expect="(ok|limit memory)", is_smoke=True),
     Attack("value-huge-list", "list(range(3_000_000))"),
-    Attack("traceback-huge", "raise ValueError('x' * 50_000_000)", expect="(error|limit memory)"),
+    Attack("traceback-huge", "raise ValueError('x' * 50_000_000)", expect="(error|limit)"),
     Attack("source-deeply-nested", "eval('(' * 5000 + ')' * 5000)", expect="(error|limit)"),
     Attack("rlimit-raise", """
 import resource
@@ -342,7 +406,7 @@ try:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     escaped("real-time priority")
 except OSError: pass
-"""),
+""", tiers=WITH_LINUX),
     Attack("mlock", """
 if _libc.mlockall(3) == 0 and _libc.mlock(ctypes.create_string_buffer(1 << 20), 1 << 20) == 0:
     escaped("locked memory")
@@ -361,4 +425,24 @@ while made < 10000:
     made += 1
 if made > 300: escaped(made)
 """),
+    Attack("timers-exhaust", """
+made, timer = 0, ctypes.create_string_buffer(8)
+while made < 2000 and call(222, 1, 0, timer)[0] == 0: made += 1
+if made > 300: escaped(made, "timers")
+""", tiers=WITH_LINUX),
+    Attack("threads-between-blocks", """
+def spin():
+    while True: pass
+for _ in range(3): threading.Thread(target=spin).start()
+""", second="sum(range(1000))"),
+    Attack("parent-goes-on-after-the-answer", """
+try:
+    if os.fork() == 0: os._exit(0)
+except OSError: pass
+while True:
+    try:
+        time.sleep(60)
+    except TimeoutError:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+""", expect="limit wall", is_alive=False),
 ]  # fmt: skip

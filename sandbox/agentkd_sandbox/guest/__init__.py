@@ -40,6 +40,8 @@ MODULES = (
     "branch",
     "record",
     "branching",
+    "watch",
+    "launch",
     "supervisor",
     "start",
 )

@@ -31,7 +31,7 @@ from agentkd_sandbox.guest.kernel import (
 
 
 def proc_status(pid: int) -> dict[str, list[str]]:
-    lines = read_text("/proc/%d/status" % pid).splitlines()
+    lines = read_text("/proc/%d/status" % pid).split("\n")
     return {line.partition(":")[0]: line.partition(":")[2].split() for line in lines}
 
 

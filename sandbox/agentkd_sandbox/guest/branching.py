@@ -26,6 +26,9 @@ from agentkd_sandbox.guest.record import Episode
 if TYPE_CHECKING:
     from agentkd_sandbox.guest.supervisor import Supervisor
 
+CLOSING_TRIES, CLOSING_PAUSE_S = 50, 0.002
+"""A parent that was not scheduled since its last clone() has yet to close the copy's channels."""
+
 
 class Branching:
     """Copies of live episodes: asked for, isolated by a helper process, verified, or refused."""
@@ -180,6 +183,10 @@ class Branching:
         if parent.pending:
             self.next_branch(parent)
             return
+        for _ in range(CLOSING_TRIES):
+            if not self.why_parent_holds(parent):
+                break
+            time.sleep(CLOSING_PAUSE_S)
         parent.branch_deadline = 0.0
         parent.is_stopped = True
         self.supervisor.signal(parent, signal.SIGSTOP)
@@ -198,9 +205,12 @@ class Branching:
     def why_parent_holds(self, parent: Episode) -> str:
         """The parent stays stopped while copies live; it must not hold their channels either."""
         theirs = {inode for branch in parent.branches for inode in branch.channels.values()}
-        for name in os.listdir("/proc/%d/fd" % parent.pid):
-            if os.stat("/proc/%d/fd/%s" % (parent.pid, name)).st_ino in theirs:
-                return "the interpreter kept a copy's channel"
+        try:
+            for name in os.listdir("/proc/%d/fd" % parent.pid):
+                if os.stat("/proc/%d/fd/%s" % (parent.pid, name)).st_ino in theirs:
+                    return "the interpreter kept a copy's channel"
+        except OSError as error:  # it closed one meanwhile, or it is gone
+            return str(error)
         return ""
 
     def refuse_branches(self, parent: Episode, reason: str) -> None:

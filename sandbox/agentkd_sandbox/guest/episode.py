@@ -53,14 +53,19 @@ def set_limits(limits: Json) -> None:
         (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_CPU, int(limits["cpu"]) + 2),  # behind the supervisor's own count
         (resource.RLIMIT_STACK, 64 << 20),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_CORE, 1),  # 0 would still run a core_pattern program of the host, as root
         (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_SIGPENDING, 256),
     ):
         ceiling = resource.getrlimit(kind)[1]
         if ceiling != resource.RLIM_INFINITY:
             value = min(value, ceiling)
-        resource.setrlimit(kind, (value, value))
+        try:
+            resource.setrlimit(kind, (value, value))
+        except ValueError:  # gVisor has neither of these two, and nothing that they would limit
+            if kind not in (resource.RLIMIT_MSGQUEUE, resource.RLIMIT_SIGPENDING):
+                raise
 
 
 def become_episode(fds: list[int], start: Json, key: memoryview, syscalls: SyscallFilter) -> None:
@@ -107,7 +112,7 @@ def become_episode(fds: list[int], start: Json, key: memoryview, syscalls: Sysca
     channel = socket.socket(fileno=CONTROL)
     set_limits(limits)
     drop_capabilities()
-    prctl(PR_SET_DUMPABLE, 1 if tier == "ns" else 0)
+    prctl(PR_SET_DUMPABLE, 0 if tier == "uid" else 1)  # 1: the supervisor reads its /proc entry
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     syscalls.install(key, os.getpid())
     ctypes.memset((ctypes.c_char * len(key)).from_buffer(key.obj), 0, len(key))
@@ -201,7 +206,11 @@ def fork_episode(
         except BaseException:
             import traceback
 
-            os.write(fds[2] if len(fds) > 2 else 2, traceback.format_exc().encode())
+            report = traceback.format_exc().encode()
+            try:
+                os.write(fds[2], report)
+            except (OSError, IndexError):  # it had already been moved to its place
+                os.write(2, report)
         finally:
             os._exit(99)
     return pid

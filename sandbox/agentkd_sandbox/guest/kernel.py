@@ -69,7 +69,8 @@ def prctl(option: int, value: int) -> int:
 
 
 def read_text(path: str) -> str:
-    with open(path) as file:
+    """A file of /proc. Processes choose what they are called: any bytes must be readable."""
+    with open(path, errors="backslashreplace") as file:
         return file.read()
 
 

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
+
+from agentkd_sandbox.guest.kernel import read_text
 
 
 def remove_user(uid: int, places: list[str]) -> None:
@@ -72,7 +75,7 @@ def remove(path: str) -> None:
 
 
 def tree_is_over(root: str, size: int, count: int) -> bool:
-    """Whether a folder holds more than `size` bytes or `count` entries."""
+    """Whether a folder holds more than `size` bytes or `count` entries, or hides what it holds."""
     todo = [root]
     while todo:
         try:
@@ -84,10 +87,29 @@ def tree_is_over(root: str, size: int, count: int) -> bool:
                     size -= entry.stat(follow_symlinks=False).st_blocks * 512
         except FileNotFoundError:
             continue
-        except PermissionError:
-            continue
-        except OSError:  # ENAMETOOLONG: nested beyond use
+        except OSError:  # unreadable, or nested so deep that it cannot be named
             return True
         if size < 0 or count < 0:
             return True
     return False
+
+
+def deleted_bytes(pid: int, root: str) -> int:
+    """Bytes of deleted files below `root` that a process still holds, open or mapped."""
+    held: dict[int, int] = {}
+    for task in os.listdir("/proc/%d/task" % pid):
+        folder = "/proc/%d/task/%s/fd" % (pid, task)
+        try:
+            for name in os.listdir(folder):
+                status = os.stat(folder + "/" + name)
+                if status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
+                    held[status.st_ino] = status.st_blocks * 512
+        except FileNotFoundError:
+            continue
+    mapped = 0
+    for line in read_text("/proc/%d/maps" % pid).split("\n"):
+        fields = line.split(None, 5)
+        if line.endswith(" (deleted)") and fields[5].startswith(root):
+            start, end = (int(x, 16) for x in fields[0].split("-"))
+            mapped += end - start
+    return sum(held.values()) + mapped

@@ -14,6 +14,7 @@ import struct
 from agentkd_sandbox.guest.kernel import (
     ANY_NEW,
     BRANCH_FLAGS,
+    PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
     PR_SET_SECCOMP,
     check,
@@ -42,6 +43,7 @@ DENIED = {
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "io_setup": (206, 0),
     "io_submit": (209, 2), "fanotify_init": (300, 262), "fanotify_mark": (301, 263),
+    "inotify_init": (253, -1), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
     "vmsplice": (278, 75), "modify_ldt": (154, -1), "uselib": (134, -1), "personality": (135, 92),
     "map_shadow_stack": (453, 453), "cachestat": (451, 451), "futex_waitv": (449, 449),
     # the machine
@@ -71,16 +73,30 @@ DENIED = {
     "lsm_list_modules": (461, 461),
 }  # fmt: skip
 # With neither a pid namespace nor a uid of its own (Landlock) an episode may not fork, as the child
-# would outlive the session, and may signal only itself.
+# would outlive the session, and may signal, slow down and limit only itself.
 DENIED_WITHOUT_NAMESPACES = {
     "fork": (57, -1), "vfork": (58, -1), "kill": (62, 129), "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
-    "pidfd_send_signal": (424, 424),
+    "pidfd_send_signal": (424, 424), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    # what Landlock does not restrict: the modes, owners and times of any file of the same user
+    "chmod": (90, -1), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, -1), "fchown": (93, 55), "lchown": (94, -1), "fchownat": (260, 54),
+    "utime": (132, -1), "utimes": (235, -1), "futimesat": (261, -1), "utimensat": (280, 88),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    # descriptors in flight hold deleted files that no watch sees
+    "sendmsg": (46, 211), "sendmmsg": (307, 269),
 }  # fmt: skip
 ARGUMENT_CHECKED = {
     "clone": (56, 220), "clone3": (435, 435), "socket": (41, 198), "ioctl": (16, 29),
-    "prctl": (157, 167), "tgkill": (234, 131), "socketpair": (53, 199),
+    "prctl": (157, 167), "tgkill": (234, 131), "socketpair": (53, 199), "fcntl": (72, 25),
+    "prlimit64": (302, 261), "setrlimit": (160, 164), "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119), "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
 }  # fmt: skip
+TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP = 0x5412, 0x541C, 0x8901, 0x8902
+F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE = 8, 10, 15, 1024
+RLIMIT_CORE = 4
 KEY_MARK, PID_MARK = 0x5EED0001, 0x5EED0003
 
 
@@ -134,6 +150,20 @@ class SyscallFilter:
         def number(table: dict[str, tuple[int, int]], name: str) -> int:
             return table[name][self.column]
 
+        def decide(name: str, at: int, values: tuple[int, ...], then: int, otherwise: int) -> None:
+            add(equal, number(ARGUMENT_CHECKED, name), 0, len(values) + 3)
+            add(load, at)
+            for index, value in enumerate(values):
+                add(equal, value, len(values) - index, 0)
+            add(ret, otherwise)
+            add(ret, then)
+
+        def refuse(name: str, at: int, *values: int) -> None:
+            decide(name, at, values, eperm, allow)
+
+        def allow_only(name: str, at: int, *values: int) -> None:
+            decide(name, at, values, allow, eperm)
+
         add(load, arch_at)
         add(equal, self.audit_arch, 1, 0)
         add(ret, kill)  # int 0x80: another architecture's numbers
@@ -176,11 +206,10 @@ class SyscallFilter:
             add(any_bit, 0x10000, 0, 1)  # CLONE_THREAD
             add(ret, allow)
             add(ret, eperm)
-            add(equal, number(ARGUMENT_CHECKED, "tgkill"), 0, 4)
-            add(load, arg0_at)
-            add(equal, PID_MARK, 0, 1)
-            add(ret, allow)
-            add(ret, eperm)
+            allow_only("tgkill", arg0_at, PID_MARK)
+            for name in ("param", "scheduler", "affinity", "attr"):
+                allow_only("sched_set" + name, arg0_at, 0)
+            refuse("fcntl", arg1_at, F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE)
         add(equal, number(ARGUMENT_CHECKED, "socket"), 0, 1)
         add(ret, 0x50000 | errno.EAFNOSUPPORT)
         add(equal, number(ARGUMENT_CHECKED, "socketpair"), 0, 4)
@@ -188,15 +217,22 @@ class SyscallFilter:
         add(any_bit, 2, 0, 1)  # SOCK_DGRAM, SOCK_RAW: sendmsg() could address any other socket
         add(ret, eperm)
         add(ret, allow)
-        add(equal, number(ARGUMENT_CHECKED, "ioctl"), 0, 5)
+        has_namespaces = tier != "landlock"
+        owners = () if has_namespaces else (FIOSETOWN, SIOCSPGRP)
+        refuse("ioctl", arg1_at, TIOCSTI, TIOCLINUX, *owners)
+        dumpable = () if has_namespaces else (PR_SET_DUMPABLE,)
+        refuse("prctl", arg0_at, PR_SET_PDEATHSIG, *dumpable)
+        refuse("setrlimit", arg0_at, RLIMIT_CORE)
+        add(equal, number(ARGUMENT_CHECKED, "prlimit64"), 0, 8 if has_namespaces else 11)
+        if not has_namespaces:
+            add(load, arg0_at)
+            add(equal, 0, 1, 0)  # another process of the same user
+            add(ret, eperm)
         add(load, arg1_at)
-        add(equal, 0x5412, 1, 0)  # TIOCSTI
-        add(equal, 0x541C, 0, 1)  # TIOCLINUX
-        add(ret, eperm)
+        add(equal, RLIMIT_CORE, 0, 4)
+        for word in (arg2_at, arg2_at + 4):  # no new limit: it only asks
+            add(load, word)
+            add(equal, 0, 0, 3 if word == arg2_at else 1)
         add(ret, allow)
-        add(equal, number(ARGUMENT_CHECKED, "prctl"), 0, 4)
-        add(load, arg0_at)
-        add(equal, PR_SET_PDEATHSIG, 0, 1)
         add(ret, eperm)
-        add(ret, allow)
         add(ret, allow)

@@ -5,7 +5,6 @@ episode.
 from __future__ import annotations
 
 import array
-import fcntl
 import json
 import os
 import resource
@@ -16,26 +15,22 @@ import struct
 import sys
 import time
 
-from agentkd_sandbox.guest.bootstrap import BOOTSTRAP
-from agentkd_sandbox.guest.branch import proc_children, proc_pid
+from agentkd_sandbox.guest.branch import proc_children
 from agentkd_sandbox.guest.branching import Branching
 from agentkd_sandbox.guest.kernel import (
     ABI,
-    BUSY_TICK_S,
     FRAME_MAX,
-    IDLE_TICK_S,
     OUT_QUEUE_HIGH,
-    PR_SET_PDEATHSIG,
     START_TIMEOUT_S,
     Json,
     libc,
-    prctl,
     read_text,
-    reset_signals,
 )
+from agentkd_sandbox.guest.launch import launch_fork_server
 from agentkd_sandbox.guest.record import Episode, Output
-from agentkd_sandbox.guest.removal import remove, remove_user, tree_is_over
+from agentkd_sandbox.guest.removal import remove, remove_user
 from agentkd_sandbox.guest.seccomp import MACHINE
+from agentkd_sandbox.guest.watch import Watch
 
 
 class Supervisor:
@@ -51,11 +46,8 @@ class Supervisor:
         self.main, self.inner = select.epoll(), select.epoll()
         self.branching = Branching(self)
         self.is_writing = self.is_throttled = False
-        self.next_tick = 0.0
+        self.watch = Watch(self)
         self.next_uid = 0
-        self.ticks_per_s = os.sysconf("SC_CLK_TCK")
-        self.page_bytes = os.sysconf("SC_PAGE_SIZE")
-        self.base_rss = 0
         for fd in (host_read, host_write):
             os.set_blocking(fd, False)
         self.wake, wake_write = os.pipe()
@@ -72,47 +64,11 @@ class Supervisor:
     # -- fork server
 
     def start_fork_server(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        source_read, source_write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-                reset_signals()
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                for fd, target in ((theirs.fileno(), 3), (source_read, 4)):
-                    os.dup2(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100), target, True)
-                null = os.open("/dev/null", os.O_RDWR)
-                os.dup2(null, 0)
-                os.dup2(null, 1)
-                os.closerange(5, 4096)
-                argv = [*self.config["python"], "-c", BOOTSTRAP % (4, "fork_server_main(3, 4)")]
-                os.execvp(argv[0], argv)
-            finally:
-                os._exit(98)
-        theirs.close()
-        os.close(source_read)
-        config = json.dumps(self.config).encode()
-        view = memoryview(b"%010d" % len(self.source) + self.source)
-        tail = memoryview(b"%010d" % len(config) + config)
-        try:
-            for part in (view, tail):
-                while part:
-                    part = part[os.write(source_write, part) :]
-            ready = ours.recv(1 << 16)
-        except OSError:
-            ready = b""
-        os.close(source_write)
-        if not ready:
-            program = self.config["python"][0]
-            raise SystemExit("uid %d cannot start %s in the sandbox" % (os.geteuid(), program))
-        self.fork_server, self.fork_server_pid = ours, pid
-        self.missing: list[str] = json.loads(ready)["missing"]
-        try:
-            self.base_rss = self.sample(proc_pid(pid))[1]
-        except (OSError, ValueError):
-            self.base_rss = 0
-        self.main.register(ours, select.EPOLLIN)
+        self.fork_server, self.fork_server_pid, self.missing = launch_fork_server(
+            self.config, self.source
+        )
+        self.watch.measure_fork_server()
+        self.main.register(self.fork_server, select.EPOLLIN)
 
     def on_fork_server(self) -> None:
         message = self.fork_server.recv(1 << 16)
@@ -136,7 +92,7 @@ class Supervisor:
 
     def note_pid(self, episode: Episode, pid: int) -> None:
         try:
-            episode.pid = proc_pid(pid) if self.tier == "ns" else pid
+            episode.pid = self.watch.in_proc(pid)
             if self.tier == "ns":
                 episode.pid_namespace = os.stat("/proc/%d/ns/pid" % episode.pid).st_ino
         except OSError:
@@ -367,7 +323,7 @@ class Supervisor:
         self.drain(episode, episode.out)
         self.drain(episode, episode.err)
         try:
-            episode.cpu, episode.rss = self.sample(episode.pid)
+            episode.cpu, episode.rss = self.watch.sample(episode.pid)
         except (OSError, ValueError, IndexError):
             pass
         facts = self.facts(episode)
@@ -449,7 +405,7 @@ class Supervisor:
             "episodes": len(self.episodes),
             "processes": processes,
             "files": len(os.listdir("/proc/self/fd")),
-            "rss": self.sample(proc_pid(os.getpid()))[1],
+            "rss": self.watch.sample("self")[1],
         }
 
     def send(self, number: int, kind: str, payload: bytes) -> None:
@@ -457,7 +413,8 @@ class Supervisor:
         self.flush()
 
     def send_json(self, number: int, kind: str, value: Json) -> None:
-        self.send(number, kind, json.dumps(value, ensure_ascii=False).encode())
+        text = json.dumps(value, ensure_ascii=False)
+        self.send(number, kind, text.encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
         try:
@@ -477,83 +434,6 @@ class Supervisor:
         if is_full != self.is_throttled:
             self.is_throttled = is_full
             self.main.modify(self.inner.fileno(), 0 if is_full else select.EPOLLIN)
-
-    # -- time, memory, CPU
-
-    def sample(self, pid: int) -> tuple[float, int]:
-        """CPU seconds (own and reaped children) and resident bytes of one process."""
-        fields = read_text("/proc/%d/stat" % pid).rpartition(")")[2].split()
-        cpu = sum(int(x) for x in fields[11:15]) / self.ticks_per_s
-        return cpu, int(fields[21]) * self.page_bytes
-
-    def owner(self, pid: int, owners: dict[int, Episode]) -> Episode | None:
-        if self.tier == "ns":
-            return owners.get(os.stat("/proc/%d/ns/pid" % pid).st_ino)
-        if self.tier == "uid":
-            return owners.get(os.stat("/proc/%d" % pid).st_uid)
-        return owners.get(pid)
-
-    def watch(self) -> None:
-        """Sum CPU and memory over all processes of each episode; stop those over their limit."""
-        keys = {"ns": "pid_namespace", "uid": "uid", "landlock": "pid"}
-        owners = {getattr(x, keys[self.tier]): x for x in self.episodes.values()}
-        total: dict[Episode, tuple[float, int]] = {}
-        names = [str(pid) for pid in owners] if self.tier == "landlock" else os.listdir("/proc")
-        for name in names:
-            try:
-                episode = self.owner(int(name), owners) if name.isdigit() else None
-                if episode is not None:
-                    cpu, rss = self.sample(int(name))
-                    sums = total.get(episode, (0.0, 0))
-                    total[episode] = (sums[0] + cpu, sums[1] + max(0, rss - self.base_rss))
-            except (OSError, ValueError, IndexError):
-                continue  # it ended while we looked
-        for episode, (cpu, rss) in total.items():
-            episode.cpu, episode.rss = max(episode.cpu, cpu), max(episode.rss, rss)
-            limits = episode.limits
-            if rss > limits["memory"]:
-                self.kill(episode, "memory")
-            elif cpu > limits["cpu"]:
-                self.kill(episode, "cpu")
-            elif episode.is_busy and not episode.hard_at:
-                if cpu - episode.block_cpu > limits["block_cpu"]:
-                    self.interrupt(episode, "cpu")
-            if self.tier == "landlock" and tree_is_over(
-                episode.folder, limits["disk"], limits["inodes"]
-            ):
-                self.kill(episode, "disk")
-
-    def interrupt(self, episode: Episode, why: str) -> None:
-        episode.soft_why, episode.soft_at = why, 0.0
-        episode.hard_at = time.monotonic() + episode.limits["grace_ms"] / 1000
-        self.signal(episode, signal.SIGINT)
-
-    def on_time(self) -> None:
-        now = time.monotonic()
-        for episode in list(self.episodes.values()):
-            if episode.soft_at and now >= episode.soft_at and not episode.is_answering:
-                self.interrupt(episode, "wall")
-            elif episode.hard_at and now >= episode.hard_at and not episode.is_answering:
-                episode.hard_at = 0.0
-                self.kill(episode, episode.soft_why)
-            if episode.branch_deadline and now >= episode.branch_deadline:
-                self.branching.refuse_branches(episode, "the interpreter did not answer in time")
-        if now >= self.next_tick:
-            is_busy = any(episode.is_busy for episode in self.episodes.values())
-            self.next_tick = now + (BUSY_TICK_S if is_busy else IDLE_TICK_S)
-            if self.episodes:
-                self.watch()
-
-    def timeout(self) -> float:
-        times = [
-            moment
-            for x in self.episodes.values()
-            for moment in (x.soft_at, x.hard_at, x.branch_deadline)
-            if moment
-        ]
-        if self.episodes:
-            times.append(self.next_tick)
-        return max(0.0, min(times) - time.monotonic()) if times else -1
 
     # -- the loop
 
@@ -580,7 +460,7 @@ class Supervisor:
         hello.update(python=sys.version.split()[0], kernel=os.uname().release, machine=MACHINE)
         self.send_json(0, "H", hello)
         while True:
-            for fd, _ in self.main.poll(self.timeout()):
+            for fd, _ in self.main.poll(self.watch.timeout()):
                 if fd == self.host_read:
                     self.on_host()
                 elif fd == self.inner.fileno():
@@ -593,7 +473,7 @@ class Supervisor:
                     self.branching.on_isolated(fd)
                 elif fd == self.host_write:
                     self.flush()
-            self.on_time()
+            self.watch.on_time()
 
     def reap(self) -> None:
         os.read(self.wake, 4096)

@@ -49,7 +49,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
         """A tool said no; the message is the host's."""
 
     FinalAnswer.__module__ = ToolError.__module__ = "builtins"  # shown to the agent by bare name
-    state: Json = {"user": False, "frame": False, "late": "", "block": 0}
+    state: Json = {"user": False, "frame": False, "late": "", "block": 0, "interrupted": False}
     lock = threading.RLock()
     order: list[list[int]] = []
     value_max = options["value_bytes"]
@@ -130,6 +130,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
                 state["frame"] = False
         if state["late"]:
             late, state["late"] = state["late"], ""
+            state["interrupted"] = True
             raise TimeoutError(late)
         if reply.get("final"):
             raise FinalAnswer
@@ -147,9 +148,12 @@ def run_worker(channel: socket.socket, options: Json) -> None:
 
     def on_interrupt(*_: object) -> None:
         message = "the block reached its time limit"
+        if state["interrupted"]:
+            return  # the supervisor repeats it, for a block that had not begun at the first
         if state["frame"]:
             state["late"] = message
         elif state["user"]:
+            state["interrupted"] = True
             raise TimeoutError(message)
 
     signal.signal(signal.SIGINT, on_interrupt)
@@ -202,7 +206,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
         del order[:]
         try:
             try:
-                state["late"], state["user"] = "", True
+                state["late"], state["interrupted"], state["user"] = "", False, True
                 tree = ast.parse(source, name)
                 last = None
                 if tree.body and isinstance(tree.body[-1], ast.Expr):
@@ -262,7 +266,7 @@ def run_worker(channel: socket.socket, options: Json) -> None:
             with open(request["path"], "ab" if request["append"] else "wb") as file:
                 file.write(base64.b64decode(request["data"]))
             importlib.invalidate_caches()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
             result["ok"] = False
             describe(error, result)
         return result

@@ -22,8 +22,6 @@ from agentkd_envs.household.search_order import (
     plausible_kinds,
 )
 
-_OVERLOOKING = 0.5
-"""Share of overlooking among the mistakes beside something that is wanted."""
 _TREATMENT_WORDS = {"clean": "Clean it", "heat": "Heat it", "cool": "Cool it"}
 
 
@@ -36,10 +34,7 @@ class HouseholdExpert:
         self.dialect = dialect
         self.search_order = search_order
         self.belief: Belief
-        self._orders: dict[str, tuple[int, list[list[str]]]] = {}
-        """Kind to the length of the listing that its search rounds were made from, and these."""
-        self._round: dict[str, int] = {}
-        """Kind to the round of its search."""
+        self._orders: dict[str, list[str]] = {}
         self._last_action = ""
         self._failed: set[str] = set()
         """Actions that did nothing since one last did something."""
@@ -53,7 +48,6 @@ class HouseholdExpert:
         """
         self.belief = Belief(observation)
         self._orders.clear()
-        self._round.clear()
         self._failed.clear()
         self._refused.clear()
         return self._choose()
@@ -74,30 +68,8 @@ class HouseholdExpert:
         return self._choose()
 
     def mistake(self, random: Random) -> Move:
-        """Return a move that a careless agent might make now; the expert can repair it.
-
-        Half of the mistakes beside a wanted thing are to overlook it: the expert itself no longer
-        knows of it, searches on, and comes back when it has looked everywhere.
-        """
-        if self._wanted_here() and random.random() < _OVERLOOKING:
-            return self._overlook()
+        """Return a move that a careless agent might make now; the expert can repair it."""
         return mistake(self.belief, self.dialect, random)
-
-    def _wanted_here(self) -> dict[str, str]:
-        """Return the things within reach that would be taken now, each with its receptacle."""
-        belief = self.belief
-        if belief.held:
-            return {}
-        return {
-            thing: receptacle
-            for thing, receptacle in belief.where_is(belief.goal.thing).items()
-            if receptacle in belief.here and not self._is_done(receptacle)
-        }
-
-    def _overlook(self) -> Move:
-        for thing, receptacle in self._wanted_here().items():
-            self.belief.contents[receptacle].remove(thing)
-        return self._choose()
 
     def _choose(self) -> Move:
         move = self._decide()
@@ -141,7 +113,13 @@ class HouseholdExpert:
 
     def _search(self, context: str, kind: str) -> Move:
         belief = self.belief
-        unseen = self._places_to_look(kind)
+        order = self._order(kind)
+        unseen = [name for name in order if name not in belief.contents]
+        if not unseen:
+            # It must have been missed: search once more, but keep what is already in its place.
+            unseen = [name for name in order if not self._is_done(name)]
+            for name in unseen:
+                belief.contents.pop(name, None)
         if not unseen:
             return Move(f"{context}Find {kind}.", "look")
         plausible = plausible_kinds(kind)
@@ -156,29 +134,10 @@ class HouseholdExpert:
             return Move(f"{subgoal} {receptacle} is closed.", f"open {receptacle}")
         return Move(f"{subgoal} {receptacle} is here.", f"examine {receptacle}")
 
-    def _places_to_look(self, kind: str) -> list[str]:
-        """Return what is left of this round of the search, else the next one."""
-        contents, rounds = self.belief.contents, self._rounds(kind)
-        if not rounds:
-            return []
-        current = self._round.get(kind, 0)
-        unseen = [name for name in rounds[current] if name not in contents]
-        if unseen:
-            return unseen
-        self._round[kind] = current = (current + 1) % len(rounds)
-        unseen = [name for name in rounds[current] if name not in contents]
-        if not unseen:
-            # It must have been missed: look again, but keep what is already in its place.
-            unseen = [name for name in rounds[current] if not self._is_done(name)]
-            for name in unseen:
-                contents.pop(name, None)
-        return unseen
-
-    def _rounds(self, kind: str) -> list[list[str]]:
-        listing = self.belief.listing
-        if kind not in self._orders or self._orders[kind][0] != len(listing):
-            self._orders[kind] = (len(listing), self.search_order(kind, listing))
-        return self._orders[kind][1]
+    def _order(self, kind: str) -> list[str]:
+        if len(self._orders.get(kind, ())) != len(self.belief.listing):
+            self._orders[kind] = list(self.search_order(kind, self.belief.listing))
+        return self._orders[kind]
 
     # Using and placing.
 
@@ -216,7 +175,7 @@ class HouseholdExpert:
         belief, goal = self.belief, self.belief.goal
         subgoal = f"Find {goal.thing}. Have {held}."
         fitting = plausible_kinds(kind_of(held))
-        order = [name for places in self._rounds(kind_of(held)) for name in places]
+        order = self._order(kind_of(held))
         options = [name for name in order if kind_of(name) in fitting] + order
         options = [name for name in options if self._put(held, name) not in self._refused]
         here = [name for name in options if name in belief.here and not belief.is_closed(name)]

@@ -2,8 +2,7 @@
 
 The kinds are those that small models were seen to make: they claim to see what is not there, go to
 a place that does not exist or where they already are, lose the order of their search, and use or
-place a thing before they are where it can be done. (To overlook a thing is one more; the expert
-does that itself, since it must forget what it saw.)
+place a thing before they are where it can be done.
 """
 
 from collections.abc import Callable

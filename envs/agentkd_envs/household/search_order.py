@@ -1,16 +1,12 @@
-"""In which order the expert looks for something: a pure function, so that others can be tried.
-
-A search goes in rounds. A round is finished before the next begins; where all places of a round
-have been seen before, they are looked at again, because something may have been missed.
-"""
+"""In which order the expert looks for something: a pure function, so that others can be tried."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from agentkd_envs.household.rooms import facts
 
-SearchOrder = Callable[[str, Sequence[str]], list[list[str]]]
-"""Takes an object kind and the receptacles as the room lists them; returns the rounds."""
+SearchOrder = Callable[[str, Sequence[str]], Sequence[str]]
+"""Takes an object kind and the receptacles as the room lists them; returns them in search order."""
 
 
 def kind_of(name: str) -> str:
@@ -39,18 +35,22 @@ def openable_kinds() -> frozenset[str]:
     return frozenset(name.lower() for name in facts().openable)
 
 
-def plausible_first(thing: str, listing: Sequence[str]) -> list[list[str]]:
-    """Twice the plausible places, open ones before those to be opened, then the rest."""
+def plausible_first(thing: str, listing: Sequence[str]) -> list[str]:
+    """Plausible open places, then plausible ones to be opened, then the rest, each as listed."""
     plausible, openable = plausible_kinds(thing), openable_kinds()
-    likely = [name for name in listing if kind_of(name) in plausible]
-    likely.sort(key=lambda name: kind_of(name) in openable)
-    others = [name for name in listing if kind_of(name) not in plausible]
-    return [places for places in (likely, likely, others) if places]
+
+    def rank(name: str) -> int:
+        kind = kind_of(name)
+        if kind not in plausible:
+            return 2
+        return 1 if kind in openable else 0
+
+    return sorted(listing, key=rank)
 
 
-def as_listed(thing: str, listing: Sequence[str]) -> list[list[str]]:
+def as_listed(thing: str, listing: Sequence[str]) -> list[str]:
     """Every place in the order of the room's listing, plausible or not: for small rooms."""
-    return [list(listing)] if listing else []
+    return list(listing)
 
 
 SEARCH_ORDERS: dict[str, SearchOrder] = {

@@ -21,6 +21,7 @@ MAX_BRANCH_DEPTH = 24
 """Branches of branches: the kernel nests pid and user namespaces 32 deep."""
 BRANCH_TIMEOUT_S = 5.0
 START_TIMEOUT_S = 10.0
+UID_END_S = 5.0  # in which all processes of a killed episode's user must be gone
 BUSY_TICK_S, IDLE_TICK_S = 0.05, 0.25
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x02000000, 0x04000000, 0x08000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000

@@ -22,6 +22,7 @@ from agentkd_sandbox.guest.kernel import (
     FRAME_MAX,
     OUT_QUEUE_HIGH,
     START_TIMEOUT_S,
+    UID_END_S,
     Json,
     libc,
     read_text,
@@ -198,14 +199,18 @@ class Supervisor:
     def clean(self, episode: Episode) -> None:
         """Where no namespace takes the episode's processes and files with it, remove them."""
         if self.tier == "uid":
-            for _ in range(20):
+            pause, last = 0.001, time.monotonic() + UID_END_S
+            while True:
                 helper = os.fork()
                 if helper == 0:
                     remove_user(episode.uid, ["/tmp", "/box", "/dev/shm"])
                 os.waitpid(helper, 0)
                 if not self.is_user_alive(episode.uid):
                     return
-            os._exit(3)  # not containable: the host sees a lost guest, not a dirty one
+                if time.monotonic() > last:
+                    os._exit(3)  # not containable: the host sees a lost guest, not a dirty one
+                time.sleep(pause)  # killed processes give their memory back before they are gone
+                pause = min(2 * pause, 0.05)
         elif self.tier == "landlock":
             remove(episode.folder)
 

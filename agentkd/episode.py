@@ -8,17 +8,25 @@ import hashlib
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from agentkd_envs import CanFinalise, Env, EnvError, SandboxFailedError, StepResult, Task
+from agentkd_envs import (
+    CanFinalise,
+    Env,
+    EnvError,
+    Observation,
+    SandboxFailedError,
+    StepResult,
+    Task,
+)
 from anyio import CancelScope
 
 from agentkd.errors import PolicyError
-from agentkd.policies.base import Conversation, EpisodeContext, HasHint, Policy, Reply
+from agentkd.policies.base import Actor, Conversation, EpisodeContext, HasHint, Policy, Reply
 from agentkd.prompts import THOUGHT_ANSWER, ActionFormat, ParsedReply
 from agentkd.prompts.answers import last_words
-from agentkd.prompts.narration import PLAIN, Narration
+from agentkd.prompts.narration import PLAIN, Narration, Narrator
 from agentkd.trajectory import EndedBy, Message, Outcome, Status, Step, Trajectory
 
 
@@ -57,82 +65,34 @@ async def run_episode(
     """
     started = time.perf_counter()
     seed = episode_seed(seed, task, attempt)
-    steps: list[Step] = []
-    prompt = [Message("system", system_prompt)] if system_prompt else []
-    reward, success = 0.0, False
-    tokens, busy_s = 0, 0.0
-    status: Status = "ok"
-    ended_by: EndedBy = "max_steps"
-    error: str | None = None
+    limits = _Limits(max_steps, max_tokens, max_seconds)
+    play = _Play(env, action_format, limits, narration.begin(), system_prompt)
     actor = None
-    live = env
-    narrator = narration.begin()
+    error: str | None = None
     try:
-        first = await env.reset(task)
-        prompt.append(Message("user", narrator.first(first)))
-        conversation = Conversation(list(prompt), first, env)
-        context = EpisodeContext(task, env, action_format, seed, is_training)
-        actor = await policy.begin(context)
-        for number in range(max_steps + (isinstance(env, CanFinalise) and max_steps > 0)):
-            conversation.is_final = number == max_steps
-            if max_tokens is not None and tokens >= max_tokens:
-                status, ended_by = "budget", "max_tokens"
-                break
-            if max_seconds is not None and busy_s >= max_seconds:
-                status, ended_by = "budget", "max_seconds"
-                break
-            asked = time.perf_counter()
-            reply = await actor.act(conversation)
-            answered = time.perf_counter()
-            latency_s = answered - asked if reply.latency_s is None else reply.latency_s
-            if reply.is_context_full:
-                status, ended_by = "budget", "context"
-                break
-            if reply.finish_reason == "content_filter":
-                ended_by = "content_filter"
-                break
-            if reply.branch is not None:
-                await _leave(live, env)
-                live = conversation.env = reply.branch.env
-            execute = _finalise if conversation.is_final else _execute
-            parsed, answer = await execute(reply, live, action_format, conversation)
-            asked_for = answer
-            if number + 1 == max_steps and isinstance(live, CanFinalise) and not answer.terminated:
-                asked_for = replace(answer, text=f"{answer.text}\n\n{live.final_request}")
-            observation = narrator.next(parsed.action or "(none)", asked_for)
-            step = _step(reply, parsed, answer, observation, latency_s)
-            if conversation.is_final:
-                step = replace(step, tag="finalisation")
-            steps.append(step)
-            tokens += step.usage.prompt_tokens + step.usage.completion_tokens
-            busy_s += latency_s + time.perf_counter() - answered
-            reward = step.reward
-            if answer.terminated:
-                success = answer.success
-                ended_by = "success" if success else "failure"
-                break
-            conversation.messages = narrator.continued(
-                conversation.messages, reply.text, step.observation
-            )
-            conversation.last_reply, conversation.last = reply.text, answer
-        else:
-            status = "budget"
+        await play.reset(task)
+        actor = await policy.begin(EpisodeContext(task, env, action_format, seed, is_training))
+        ending = await play.run(actor)
     except EnvError as broken:
-        status = "sandbox_error" if isinstance(broken, SandboxFailedError) else "env_error"
-        ended_by, error = "error", f"{type(broken).__name__}: {broken}"
+        is_sandbox = isinstance(broken, SandboxFailedError)
+        ending = _Ending("sandbox_error" if is_sandbox else "env_error", "error")
+        error = f"{type(broken).__name__}: {broken}"
     except PolicyError as broken:
-        status, ended_by, error = "provider_error", "error", f"{type(broken).__name__}: {broken}"
+        ending = _Ending("provider_error", "error")
+        error = f"{type(broken).__name__}: {broken}"
     finally:
         if actor is not None:
             await actor.close()
-        await _leave(live, env)
+        await play.leave_fork()
+    reward = play.steps[-1].reward if play.steps else 0.0
+    is_success = ending.ended_by == "success"
     return Trajectory(
         id=uuid.uuid4().hex,
         task=task,
         policy=policy.info,
-        prompt=tuple(prompt),
-        steps=tuple(steps),
-        outcome=Outcome(reward, success, status, ended_by, error),
+        prompt=tuple(play.prompt),
+        steps=tuple(play.steps),
+        outcome=Outcome(reward, is_success, ending.status, ending.ended_by, error),
         attempt=attempt,
         seed=seed,
         wall_s=round(time.perf_counter() - started, 6),
@@ -145,11 +105,106 @@ async def run_episode(
     )
 
 
-async def _leave(live: Env, own: Env) -> None:
-    """Close the environment that the episode leaves, unless it is the caller's own."""
-    if live is not own:
-        with CancelScope(shield=True):
-            await live.close()
+@dataclass(frozen=True)
+class _Limits:
+    """After which the episode is over."""
+
+    steps: int
+    tokens: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How an episode ended."""
+
+    status: Status
+    ended_by: EndedBy
+
+
+class _Play:
+    """What is under way in an episode: the conversation, the environment, what was used up."""
+
+    def __init__(
+        self,
+        env: Env,
+        action_format: ActionFormat,
+        limits: _Limits,
+        narrator: Narrator,
+        system_prompt: str | None,
+    ) -> None:
+        self.prompt = [Message("system", system_prompt)] if system_prompt else []
+        self.steps: list[Step] = []
+        self._own = self._live = env
+        self._format, self._limits, self._narrator = action_format, limits, narrator
+        self._conversation = Conversation([], Observation(""), env)
+        self._tokens, self._busy_s = 0, 0.0
+
+    async def reset(self, task: Task) -> None:
+        """Show the task."""
+        first = await self._own.reset(task)
+        self.prompt.append(Message("user", self._narrator.first(first)))
+        self._conversation = Conversation(list(self.prompt), first, self._own)
+
+    async def run(self, actor: Actor) -> _Ending:
+        """Take turns until the episode is over."""
+        has_last_word = isinstance(self._own, CanFinalise) and self._limits.steps > 0
+        for number in range(self._limits.steps + has_last_word):
+            self._conversation.is_final = number == self._limits.steps
+            ending = self._used_up() or await self._take_turn(actor)
+            if ending is not None:
+                return ending
+        return _Ending("budget", "max_steps")
+
+    async def leave_fork(self) -> None:
+        """Close the environment that is being played in, unless it is the caller's own."""
+        if self._live is not self._own:
+            with CancelScope(shield=True):
+                await self._live.close()
+
+    def _used_up(self) -> _Ending | None:
+        if self._limits.tokens is not None and self._tokens >= self._limits.tokens:
+            return _Ending("budget", "max_tokens")
+        if self._limits.seconds is not None and self._busy_s >= self._limits.seconds:
+            return _Ending("budget", "max_seconds")
+        return None
+
+    async def _take_turn(self, actor: Actor) -> _Ending | None:
+        asked = time.perf_counter()
+        reply = await actor.act(self._conversation)
+        answered = time.perf_counter()
+        latency_s = answered - asked if reply.latency_s is None else reply.latency_s
+        if reply.is_context_full:
+            return _Ending("budget", "context")
+        if reply.finish_reason == "content_filter":
+            return _Ending("ok", "content_filter")
+        if reply.branch is not None:
+            await self.leave_fork()
+            self._live = self._conversation.env = reply.branch.env
+        execute = _finalise if self._conversation.is_final else _execute
+        parsed, answer = await execute(reply, self._live, self._format, self._conversation)
+        step = self._narrate(reply, parsed, answer, latency_s)
+        self.steps.append(step)
+        self._tokens += step.usage.prompt_tokens + step.usage.completion_tokens
+        self._busy_s += latency_s + time.perf_counter() - answered
+        if answer.terminated:
+            return _Ending("ok", "success" if answer.success else "failure")
+        self._conversation.messages = self._narrator.continued(
+            self._conversation.messages, reply.text, step.observation
+        )
+        self._conversation.last_reply, self._conversation.last = reply.text, answer
+        return None
+
+    def _narrate(
+        self, reply: Reply, parsed: ParsedReply, answer: StepResult, latency_s: float
+    ) -> Step:
+        shown = answer
+        is_last = len(self.steps) + 1 == self._limits.steps
+        if is_last and isinstance(self._live, CanFinalise) and not answer.terminated:
+            shown = replace(answer, text=f"{answer.text}\n\n{self._live.final_request}")
+        observation = self._narrator.next(parsed.action or "(none)", shown)
+        step = _step(reply, parsed, answer, observation, latency_s)
+        return replace(step, tag="finalisation") if self._conversation.is_final else step
 
 
 async def _execute(

@@ -5,6 +5,7 @@ from pathlib import Path
 from agentkd.report.headline import headline, main_split
 from agentkd.report.inputs import read_inputs
 from agentkd.report.page import render_page
+from agentkd.report.pairs import pair_student
 from agentkd.report.pick import pick_trajectories
 from agentkd.report.roles import cast
 from agentkd.report.setting import describe_setting
@@ -31,6 +32,7 @@ def build_report(run: RunFolder) -> Path:
         split=split,
         headline=headline(results, roles, str(run.path)),
         setting=describe_setting(inputs),
+        pairings=pair_student(run, inputs, roles),
         picks=pick_trajectories(run, results, roles, split),
     )
     write_text(run.report, page)

@@ -21,6 +21,7 @@ from agentkd.report.failures import definitions, failure_table, failures_chart
 from agentkd.report.headline import Headline
 from agentkd.report.inputs import Inputs
 from agentkd.report.monitor_chart import monitor_chart
+from agentkd.report.pairs import Pairing
 from agentkd.report.pick import Pick
 from agentkd.report.plain_text import kind_name, name_of, presentable
 from agentkd.report.roles import Role
@@ -28,6 +29,9 @@ from agentkd.report.setting import Setting
 from agentkd.report.training_chart import smoothed, training_chart
 from agentkd.train.hacking import describe_gap
 from agentkd.viewer.addresses import view_command
+
+METHODS_WITH_A_LOSS_OF_THEIR_OWN = ("eto", "redi", "gkd", "taid", "alm")
+"""Their loss is not the mean surprise at a trained token."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,11 @@ def render_page(
     split: str,
     headline: Headline,
     setting: Setting,
+    pairings: Sequence[Pairing],
     picks: Sequence[Pick],
 ) -> str:
     """Return the whole page as HTML."""
+    imitates = inputs.setting("train.method") not in METHODS_WITH_A_LOSS_OF_THEIR_OWN
     results = inputs.results
     graded = [result for result in results if result.episodes]
     kinds = [_kind_table(results, roles, name) for name in _splits(results, split)]
@@ -85,21 +91,24 @@ def render_page(
         split=split,
         rows=_rows(results, roles, split),
         has_errors=any(result.error_repeats for result in graded),
+        has_tokens=any(result.mean_completion_tokens for result in graded),
+        has_cost=any(result.mean_cost_usd for result in graded),
         has_broken=any(result.infrastructure_failures for result in results),
         success=_chart(lambda *size: success_chart(results, roles, split, *size), "success")
         if graded
         else None,
-        training=_chart(lambda *size: training_chart(inputs.log, *size), "training")
+        training=_chart(lambda *size: training_chart(inputs.log, imitates, *size), "training")
         if inputs.log.points
         else None,
         monitor=_chart(lambda *size: monitor_chart(inputs.log.checked, *size), "monitor")
         if inputs.log.checked
         else None,
         alarm=describe_gap(inputs.log.checked),
-        imitates=inputs.setting("train.method") not in ("eto", "redi", "gkd", "taid", "alm"),
+        imitates=imitates,
         kinds=_chart(lambda *size: kinds_chart(results, roles, split, *size), "kinds")
         if len(shown_kinds(results, split)) > 1
         else None,
+        pairings=pairings,
         kind_tables=kinds,
         failures=_chart(lambda *size: failures_chart(failures[0], *size), "failures")
         if failures
@@ -144,6 +153,7 @@ def _environment() -> Environment:
         quantities.plural,
         quantities.amount,
         quantities.likelihood,
+        quantities.points,
         name_of,
         kind_name,
     ):

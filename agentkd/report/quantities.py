@@ -7,6 +7,8 @@ THIN = "\u202f"
 """Narrow no-break space, between a number and its unit."""
 EN_DASH = "\u2013"
 """Between the ends of an interval, and for a number that does not exist."""
+MINUS = "\u2212"
+"""Sign of a negative number."""
 
 
 def percent(rate: float, digits: int = 0) -> str:
@@ -24,6 +26,11 @@ def percent_number(rate: float, digits: int = 0) -> str:
         digits = 1
     shift = 10**digits
     return f"{math.floor(rate * 100 * shift + 0.5 + 1e-9) / shift:.{digits}f}"
+
+
+def points(difference: float) -> str:
+    """Write a difference of two rates in percentage points, with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", MINUS)
 
 
 def interval(low: float, high: float) -> str:

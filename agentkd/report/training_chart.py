@@ -25,9 +25,11 @@ LOG_SCALE_FROM = 8.0
 """Ratio of the largest to the smallest loss from which the loss axis is logarithmic."""
 
 
-def training_chart(log: TrainingLog, width: int, identity: str) -> Markup:
+def training_chart(log: TrainingLog, is_likelihood: bool, width: int, identity: str) -> Markup:
     """Loss by optimizer step: the logged values thin, their moving mean thick, validation as
     points.
+
+    `is_likelihood` says that the loss is the mean surprise at a trained token, not a method's own.
     """
     is_narrow = width < 600
     height, left, right, top, bottom = (
@@ -46,7 +48,8 @@ def training_chart(log: TrainingLog, width: int, identity: str) -> Markup:
     x = linear((0, step_ticks[-1]), (left, width - right))
     frame = [_grid_row(tick, y, left, width - right) for tick in ticks]
     frame += [text(whole(tick), x(tick), bottom + 18, "tick", "middle") for tick in step_ticks]
-    unit = "loss, nats per trained token" + (" (log scale)" if is_log else "")
+    meaning = "nats per trained token" if is_likelihood else "as the method defines it"
+    unit = f"loss, {meaning}" + (" (log scale)" if is_log else "")
     frame.append(text(unit, 0, 12, "axis"))
     frame.append(text("optimizer step", (left + width - right) / 2, bottom + 38, "axis", "middle"))
 
@@ -76,7 +79,7 @@ def training_chart(log: TrainingLog, width: int, identity: str) -> Markup:
         width,
         height,
         "Training curve",
-        f"Loss in nats per trained token over {whole(log.steps)} steps: {spoken}.",
+        f"Loss, {meaning}, over {whole(log.steps)} steps: {spoken}.",
         *frame,
         *marks,
     )

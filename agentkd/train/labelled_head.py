@@ -23,6 +23,20 @@ LOGITS_AT_ONCE = 2**25
 """Logits that are held for the backward pass; beyond that they are computed again in chunks."""
 
 
+def score_labels(model: Any, inputs: dict[str, Any]) -> Any:
+    """Ask a trainer's model for the log-probabilities of the labels.
+
+    Its answer has `log_probs` and `label_mask`, both [rows, columns - 1].
+    """
+    return model(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        labels=inputs["labels"],
+        use_cache=False,
+        fused_lm_head=True,
+    )
+
+
 def score_labelled_tokens_only(model: Any, meter: Meter | None = None) -> None:
     """Change what `model(..., labels=..., fused_lm_head=True)` computes, in place.
 

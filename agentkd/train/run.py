@@ -110,7 +110,7 @@ def make_trainer(
 ) -> Any:
     """The method's trainer, with the training curve attached."""
     from agentkd.train.curve import CurveWriter
-    from agentkd.train.length_order import order_by_length
+    from agentkd.train.row_order import take_whole_steps
     from agentkd.train.throughput import model_size
 
     settings, run = job.settings, job.run
@@ -122,9 +122,7 @@ def make_trainer(
     size = model_size(job.student.model)
     arguments |= tracker_arguments(settings, run.path)
     trainer = method.trainer(job, examples, arguments)
-    order_by_length(trainer)
-    if rows >= rows_per_step(settings):
-        _train_on_full_batches(trainer)
+    take_whole_steps(trainer, rows_per_step(settings))
     tokens_per_step = examples.report.total_tokens / rows * rows_per_step(settings)
     trainer.add_callback(
         CurveWriter(
@@ -141,24 +139,6 @@ def make_trainer(
         if type(callback).__name__ in {"PrinterCallback", "ProgressCallback"}:
             trainer.remove_callback(callback)
     return trainer
-
-
-def _train_on_full_batches(trainer: Any) -> None:
-    """Leave what does not fill a batch to the next pass; held-out rows are all measured.
-
-    accelerate fills the last batch up with rows that had their turn when processes share it, so
-    that two processes would not train as one does.
-    """
-    make_loader = trainer.get_train_dataloader
-
-    def full_batches() -> Any:
-        trainer.args.dataloader_drop_last = True
-        try:
-            return make_loader()
-        finally:
-            trainer.args.dataloader_drop_last = False
-
-    trainer.get_train_dataloader = full_batches
 
 
 def _run(trainer: Any, checkpoint: Path | None) -> Any:

@@ -10,7 +10,7 @@ from agentkd.errors import MissingStageError, StorageError
 from agentkd.report import build_report
 from agentkd.report.quantities import duration, interval, percent, significant, whole
 from agentkd.run_folder import RunFolder, write_json
-from agentkd.trajectory import Outcome
+from agentkd.trajectory import Outcome, Step, Trajectory, Usage
 
 Report = Callable[[RunFolder], Page]
 
@@ -203,3 +203,24 @@ def test_errors_and_recoveries_stand_beside_success(run: RunFolder, report: Repo
     row = table[table.index("142 of 200") :][:40]
     assert "0.0 71.0" in row, row
     assert "An episode with an error recovered if it was solved all the same" in text
+
+
+def test_tokens_and_cost_have_columns_where_there_are_any(run: RunFolder, report: Report) -> None:
+    def played(policy: str, cost: float | None) -> list[Trajectory]:
+        usage = Usage(900, 1250, 0, cost)
+        steps = [Step("Action: look", "A room.", action="look", usage=usage)]
+        return [make_episode(policy, "unseen", 0, success=True, steps=steps)]
+
+    evaluate(run, {("student", "unseen"): played("student", None)})
+    assert "Cost, USD" not in report(run).text
+    evaluate(
+        run,
+        {
+            ("student", "unseen"): played("student", None),
+            ("teacher", "unseen"): played("teacher", 0.0125),
+        },
+    )
+    text = report(run).text
+    assert "Tokens written Cost, USD" in text
+    assert "1.00 1.0 1,250 0.0125 0.0" in text
+    assert "1.00 1.0 1,250 \u2013 0.0" in text

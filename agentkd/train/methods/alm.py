@@ -25,6 +25,7 @@ from agentkd.errors import NothingToTrainError
 from agentkd.recipe import TrainSection
 from agentkd.run_folder import RunFolder
 from agentkd.train.dataset import LengthReport, label_rows
+from agentkd.train.labelled_head import score_labels
 from agentkd.train.labels import IGNORED, LabelledRow
 from agentkd.train.methods.base import Examples, Job, Method
 from agentkd.train.methods.batching import padded
@@ -94,13 +95,7 @@ class AlmTrainer(SFTTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The mean over the chunks of the batch, and the weighted cross entropy if asked for."""
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            labels=inputs["labels"],
-            use_cache=False,
-            fused_lm_head=True,
-        )
+        outputs = score_labels(model, inputs)
         teacher = inputs[TEACHER]
         chunks = chunk_logprobs(outputs.log_probs, inputs[CHUNKS][:, 1:], teacher.shape[1])
         is_chunk = teacher <= 0

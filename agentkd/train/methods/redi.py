@@ -20,6 +20,7 @@ from trl import SFTTrainer
 
 from agentkd.recipe import TrainSection
 from agentkd.run_folder import RunFolder
+from agentkd.train.labelled_head import score_labels
 from agentkd.train.methods.base import Examples, Job, Method
 from agentkd.train.methods.batching import PairCollator
 from agentkd.train.methods.pairs import pair_examples, require_pairs
@@ -71,13 +72,7 @@ class RediTrainer(SFTTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """REDI's loss of a batch of [chosen; rejected]."""
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            labels=inputs["labels"],
-            use_cache=False,
-            fused_lm_head=True,
-        )
+        outputs = score_labels(model, inputs)
         tokens = outputs.label_mask.sum(dim=1).clamp(min=1)
         chosen, rejected = (outputs.log_probs.sum(dim=1) / tokens).chunk(2)
         metrics = self._metrics["train" if model.training else "eval"]

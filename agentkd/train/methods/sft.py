@@ -28,11 +28,33 @@ class Sft(Method):
         from agentkd.train.packing import PackedCollator
         from agentkd.train.padding import PaddedCollator
 
+        arguments = {**arguments, **in_parts(job, examples, arguments)}
         collator: Any = PaddedCollator(job.pad_token_id)
         if job.is_packed:
             collator = PackedCollator()
             arguments = {**arguments, "train_sampling_strategy": "random"}
         return sft_trainer(SFTTrainer, job, examples, arguments, collator)
+
+
+def in_parts(job: Job, examples: Examples, arguments: dict[str, Any]) -> dict[str, int]:
+    """Arguments that take a batch in parts if it would not fit in memory well; the loss is a sum
+    over the tokens of the batch, so that its gradient is the same.
+    """
+    from agentkd.train.memory import rows_at_once
+
+    settings = job.settings
+    rows = arguments["per_device_train_batch_size"]
+    if settings.micro_batch_size is None:
+        part = rows_at_once(
+            job.student.model,
+            rows,
+            examples.report.total_tokens / len(examples.train),
+            is_checkpointed=settings.gradient_checkpointing,
+            has_adapter=settings.lora is not None,
+        )
+        parts = arguments["gradient_accumulation_steps"] * (rows // part)
+        return {"per_device_train_batch_size": part, "gradient_accumulation_steps": parts}
+    return {}
 
 
 def sft_trainer(

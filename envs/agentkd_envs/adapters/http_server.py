@@ -68,13 +68,7 @@ class EnvServer:
 
     async def run(self, host: str, port: int, on_ready: Callable[[int], None]) -> None:
         """Serve until cancelled; `on_ready` gets the port. Raises `EnvError` if it is in use."""
-        try:
-            server = await listen(self._answer, host, port)
-        except OSError as error:
-            raise EnvError(
-                f"cannot listen on {host}:{port}: {error.strerror}; "
-                "choose another port with --port, or a free one with --port 0"
-            ) from error
+        server = await listen(self._answer, host, port)
         on_ready(server.sockets[0].getsockname()[1])
         try:
             while True:

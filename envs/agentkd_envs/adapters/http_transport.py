@@ -15,6 +15,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from agentkd_envs.errors import EnvError
+
 _LOG = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 16_384
@@ -43,7 +45,10 @@ Handler = Callable[[Request], Awaitable[Any]]
 
 
 async def listen(handler: Handler, host: str, port: int) -> asyncio.Server:
-    """Start to answer requests with what `handler` returns, as JSON. Raises `OSError`."""
+    """Start to answer requests with what `handler` returns, as JSON.
+
+    Raises `EnvError` if the port is in use or not allowed.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -54,7 +59,13 @@ async def listen(handler: Handler, host: str, port: int) -> asyncio.Server:
         finally:
             writer.close()
 
-    return await asyncio.start_server(serve, host, port, limit=MAX_HEAD_BYTES)
+    try:
+        return await asyncio.start_server(serve, host, port, limit=MAX_HEAD_BYTES)
+    except OSError as error:
+        raise EnvError(
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            "choose another port with --port, or a free one with --port 0"
+        ) from error
 
 
 async def _answer_one(

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from agentkd_envs.adapters.http_transport import HttpProblem, Request, listen
-from agentkd_envs.errors import EnvError, RetrievalError
+from agentkd_envs.errors import RetrievalError
 from agentkd_envs.retrieval.corpus import join_contents
 from agentkd_envs.retrieval.passage import Passage, Retriever
 
@@ -31,13 +31,7 @@ class SearchServer:
 
     async def run(self, host: str, port: int, on_ready: Callable[[int], None]) -> None:
         """Serve until cancelled; `on_ready` gets the port. Raises `EnvError` if it is in use."""
-        try:
-            server = await listen(self._answer, host, port)
-        except OSError as error:
-            raise EnvError(
-                f"cannot listen on {host}:{port}: {error.strerror}; "
-                "choose another port with --port, or a free one with --port 0"
-            ) from error
+        server = await listen(self._answer, host, port)
         on_ready(server.sockets[0].getsockname()[1])
         try:
             await asyncio.Event().wait()

@@ -28,7 +28,7 @@ from agentkd.policies.mistakes import ErringExpertPolicy
 from agentkd.prompts import action_format
 from agentkd.prompts.instructions import instructions
 from agentkd.protocols.examples import find_examples
-from agentkd.protocols.resolve import AgentPlan, agent_plan, eval_tasks
+from agentkd.protocols.resolve import AgentPlan, agent_plan, eval_tasks, some_tasks
 from agentkd.recipe import Recipe
 from agentkd.reflecting_teacher import reflecting_teacher
 from agentkd.run_folder import RunFolder
@@ -99,7 +99,9 @@ def with_examples(
 def collected_tasks(recipe: Recipe, setting: Setting) -> Sequence[Task]:
     """The tasks that the teacher is to play."""
     settings = recipe.collect
-    tasks = setting.make_env().tasks(settings.split, settings.episodes, settings.first)
+    tasks = some_tasks(
+        setting.make_env(), settings.split, settings.episodes, settings.first, "collect.first"
+    )
     return unsolved(recipe, tasks) if settings.policy.split("+")[0] == "boosted" else tasks
 
 

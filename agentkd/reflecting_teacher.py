@@ -11,7 +11,7 @@ from agentkd.policies import Policy
 from agentkd.policies.critics import Critic, ScriptedCritic, TeacherCritic
 from agentkd.policies.reflecting import ReflectingPolicy, ReflectionLimits
 from agentkd.policies.solutions import solutions
-from agentkd.protocols.resolve import agent_plan
+from agentkd.protocols.resolve import agent_plan, some_tasks
 from agentkd.recipe import Recipe
 from agentkd.recipe.reflect import ReflectSection
 from agentkd.run_folder import RunFolder
@@ -65,7 +65,9 @@ async def _check_environment(recipe: Recipe, section: ReflectSection) -> None:
     name = recipe.env.name
     env = make_env(name, **agent_plan(recipe).options)
     try:
-        await env.reset(env.tasks(recipe.collect.split, 1, recipe.collect.first)[0])
+        collect = recipe.collect
+        tasks = some_tasks(env, collect.split, 1, collect.first, "collect.first")
+        await env.reset(tasks[0])
         needs_expert = section.critic == "scripted" or section.golden == "expert"
         if needs_expert and not isinstance(env, HasExpert):
             raise ConfigError(

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from agentkd_envs import HasExpert, env_names, make_env
@@ -79,3 +80,12 @@ def test_a_mistake_gets_a_message_and_no_traceback(arguments: list[str], message
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_tasks_behind_the_last_one_are_named(tmp_path: Path) -> None:
+    shop = ("--env.name", "shop", "--env.options", "{}", "--run", str(tmp_path))
+    for stage, setting in (("collect", "collect.first"), ("eval", "eval.first")):
+        done = agentkd(stage, "household", *shop, f"--{setting}", "1000000")
+        assert done.returncode == 2
+        shown = " ".join((done.stdout + done.stderr).split())
+        assert "tasks, none from number 1,000,000 on; lower " + setting in shown

@@ -6,6 +6,7 @@ from typing import Any
 
 from agentkd_envs import Env, EnvSpec, Task
 
+from agentkd.errors import ConfigError
 from agentkd.prompts.narration import Narration
 from agentkd.protocols.preset import Protocol, protocol
 from agentkd.recipe import Recipe
@@ -69,11 +70,31 @@ def eval_splits(recipe: Recipe, spec: EnvSpec) -> dict[str, int]:
 
 
 def eval_tasks(recipe: Recipe, env: Env) -> dict[str, Sequence[Task]]:
-    """Return the tasks that the evaluation of a recipe plays, by split."""
+    """Return the tasks that the evaluation of a recipe plays, by split.
+
+    Raises `ConfigError` if `eval.first` lies behind the last task of one.
+    """
     return {
-        split: env.tasks(split, count, recipe.eval.first)
+        split: some_tasks(env, split, count, recipe.eval.first, "eval.first")
         for split, count in eval_splits(recipe, env.spec).items()
     }
+
+
+def some_tasks(
+    env: Env, split: str, count: int | None, first: int, setting: str
+) -> Sequence[Task]:
+    """Return `count` tasks of a split, fewer if it ends before.
+
+    Raises `ConfigError` if there is none; `setting` is what said where to begin.
+    """
+    tasks = env.tasks(split, count, first)
+    if not tasks and count != 0:
+        size = len(env.tasks(split))
+        raise ConfigError(
+            f"split '{split}' of {env.spec.name} has {size:,} tasks, none from number {first:,} "
+            f"on; lower {setting}"
+        )
+    return tasks
 
 
 def _chosen(recipe: Recipe) -> Protocol:

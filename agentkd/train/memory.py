@@ -49,7 +49,7 @@ def activation_bytes(model: Any, *, is_checkpointed: bool) -> int:
 
 def state_bytes(model: Any, *, has_adapter: bool) -> int:
     """Weights, and if all are trained their gradients and two moments."""
-    weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    weights: int = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     return weights if has_adapter else 4 * weights
 
 

@@ -37,6 +37,9 @@ class Line:
     labels: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+    shifts: list[int] = field(default_factory=list)
+    """Of each row: how much further along the line its trained tokens, and those that predict them,
+    stand than in the row."""
 
     def positions(self) -> list[int]:
         """Where each token stands in its row."""
@@ -56,26 +59,44 @@ def positions(nodes: Sequence[Node]) -> list[int]:
 
 def share(rows: Sequence[LabelledRow]) -> Line:
     """Lay out rows as a tree."""
-    line = Line()
-    _grow(line, list(rows), 0, ROOT)
+    line = Line(shifts=[0] * len(rows))
+    entries = [_Entry(number, row, _shareable(row)) for number, row in enumerate(rows)]
+    _grow(line, entries, 0, ROOT)
     return line
 
 
-def _grow(line: Line, rows: list[LabelledRow], begin: int, parent: int) -> None:
+class _Entry(NamedTuple):
+    """A row that is being laid out."""
+
+    number: int
+    row: LabelledRow
+    shareable: int
+
+    def token(self, place: int) -> int:
+        return self.row.input_ids[place]
+
+
+def _grow(line: Line, entries: list[_Entry], begin: int, parent: int) -> None:
     """Lay out rows that agree up to `begin`, which is laid out already."""
-    done = [row for row in rows if _shareable(row) <= begin]
-    for row in done:
-        _append(line, row, begin, len(row.input_ids), parent)
-    open_rows = [row for row in rows if _shareable(row) > begin]
-    open_rows.sort(key=lambda row: row.input_ids[begin])
-    for _, alike in groupby(open_rows, key=lambda row: row.input_ids[begin]):
+    for entry in entries:
+        if entry.shareable <= begin:
+            _finish(line, entry, begin, parent)
+    rest = [entry for entry in entries if entry.shareable > begin]
+    rest.sort(key=lambda entry: entry.token(begin))
+    for _, alike in groupby(rest, key=lambda entry: entry.token(begin)):
         group = list(alike)
         if len(group) == 1:
-            _append(line, group[0], begin, len(group[0].input_ids), parent)
+            _finish(line, group[0], begin, parent)
             continue
         end = _agree_until(group, begin)
-        _append(line, group[0], begin, end, parent)
+        _append(line, group[0].row, begin, end, parent)
         _grow(line, group, end, len(line.nodes) - 1)
+
+
+def _finish(line: Line, entry: _Entry, begin: int, parent: int) -> None:
+    """Lay out the part of a row that is its own."""
+    line.shifts[entry.number] = len(line.input_ids) - begin
+    _append(line, entry.row, begin, len(entry.row.input_ids), parent)
 
 
 def _shareable(row: LabelledRow) -> int:
@@ -84,9 +105,9 @@ def _shareable(row: LabelledRow) -> int:
     return max(first - 1, 0)
 
 
-def _agree_until(rows: list[LabelledRow], begin: int) -> int:
-    end = min(_shareable(row) for row in rows)
-    columns = zip(*(row.input_ids[begin:end] for row in rows), strict=True)
+def _agree_until(entries: list[_Entry], begin: int) -> int:
+    end = min(entry.shareable for entry in entries)
+    columns = zip(*(entry.row.input_ids[begin:end] for entry in entries), strict=True)
     return next((begin + n for n, column in enumerate(columns) if len(set(column)) > 1), end)
 
 

@@ -96,6 +96,41 @@ def test_etos_loss_is_dpo_over_own_tokens(pairs_run: RunFolder, small: str) -> N
     assert abs(loss - 0.693147) > 1e-3
 
 
+@pytest.mark.parametrize("method", ["eto", "redi"])
+def test_what_a_pair_shares_is_computed_once_and_changes_nothing(
+    pairs_run: RunFolder, small: str, method: str
+) -> None:
+    """Loss and gradients of padded rows, each on its own, and of the same rows as a tree."""
+    found = {}
+    for packing in (False, True):
+        trainer = trainer_of(pairs_run, method=method, student=small, packing=packing)
+        batch = first_batch(trainer)
+        with torch.no_grad():
+            for number, weight in enumerate(trainer.model.parameters()):
+                dice = torch.Generator().manual_seed(number)
+                weight += 0.02 * torch.randn(weight.shape, generator=dice)
+        tokens = tokens_through(trainer.model)
+        loss = trainer.compute_loss(trainer.model, batch)
+        loss.backward()
+        gradients = [weight.grad for weight in trainer.model.parameters()]
+        found[packing] = loss.item(), gradients, tokens[0]
+    assert found[True][0] == pytest.approx(found[False][0], rel=1e-5)
+    for ours, plain in zip(found[True][1], found[False][1], strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-6)
+    rows = int(batch["attention_mask"].sum())
+    prompts = len(batch["input_ids"]) // 2
+    assert found[True][2] < rows - 20 * prompts < found[False][2]
+
+
+def tokens_through(model: torch.nn.Module) -> list[int]:
+    """Fills up with how many tokens each forward pass takes."""
+    tokens: list[int] = []
+    model.model.embed_tokens.register_forward_hook(
+        lambda module, args, output: tokens.append(args[0].numel())
+    )
+    return tokens
+
+
 def test_eto_prefers_the_chosen_episodes(pairs_run: RunFolder, small: str) -> None:
     settings = TrainSection(
         method="eto", student=small, max_steps=12, batch_size=4, precision="fp32"
@@ -177,7 +212,7 @@ def test_a_step_of_redi_parts_the_likelihoods(pairs_run: RunFolder, small: str) 
 
 def test_labels_of_masked_tokens_do_not_matter_to_redi(pairs_run: RunFolder, small: str) -> None:
     """The gradient at the logits of a masked position is exactly zero."""
-    trainer = trainer_of(pairs_run, method="redi", student=small)
+    trainer = trainer_of(pairs_run, method="redi", student=small, packing=False)
     batch = first_batch(trainer)
     heads = []
     hidden = trainer.model.model.register_forward_hook(

@@ -53,12 +53,12 @@ class Job:
 
         return self.settings.packing and can_pack(self.student.model)
 
-    @property
-    def can_share(self) -> bool:
-        """Whether packed rows may share beginnings."""
+    @cached_property
+    def is_shared(self) -> bool:
+        """Whether what rows begin with alike is computed once."""
         from agentkd.train.packing import can_share
 
-        return can_share(self.student.model)
+        return self.is_packed and can_share(self.student.model)
 
     @cached_property
     def meter(self) -> "Meter":
@@ -121,7 +121,7 @@ class Method(ABC):
             LengthReport(job.limit),
             job.settings.unstable_template,
         )
-        is_shared = self.packs and job.is_packed and job.can_share
+        is_shared = self.packs and job.is_shared
         return Examples(
             to_dataset(self.view(job, rows), is_shared=is_shared),
             to_dataset(held_out, is_shared=is_shared) if held_out else None,

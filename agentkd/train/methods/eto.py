@@ -17,6 +17,7 @@ from trl import DPOConfig, DPOTrainer
 
 from agentkd.recipe import TrainSection
 from agentkd.run_folder import RunFolder
+from agentkd.train.labelled_head import score_labelled_tokens_only
 from agentkd.train.methods.base import Examples, Job, Method
 from agentkd.train.methods.batching import PreferenceCollator
 from agentkd.train.methods.pairs import pair_examples, require_pairs
@@ -59,8 +60,9 @@ class Eto(Method):
             loss_type=["sigmoid"],
             remove_unused_columns=False,
         )
+        is_shared = job.is_shared  # Asked before the copy: it may change how the model attends.
         reference = None if job.settings.lora else copy.deepcopy(job.student.model)
-        return TrajectoryDPOTrainer(
+        trainer = TrajectoryDPOTrainer(
             ref_model=reference,
             args=config,
             data_collator=PreferenceCollator(job.pad_token_id),
@@ -68,3 +70,7 @@ class Eto(Method):
             eval_dataset=examples.held_out,
             **job.trainer_options(),
         )
+        score_labelled_tokens_only(job.student.model, job.meter, is_shared=is_shared)
+        if reference is not None:
+            score_labelled_tokens_only(reference, is_shared=is_shared)
+        return trainer

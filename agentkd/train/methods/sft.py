@@ -83,5 +83,5 @@ def sft_trainer(
         data_collator=collator,
         **job.trainer_options(),
     )
-    score_labelled_tokens_only(job.student.model, job.meter)
+    score_labelled_tokens_only(job.student.model, job.meter, is_shared=job.is_shared)
     return trainer

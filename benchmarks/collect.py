@@ -33,7 +33,7 @@ import anyio
 from measuring import hardware
 
 CALLS = 5
-ROUNDS = 2
+ROUNDS = 4
 STUB = Path(__file__).parents[1] / "tests" / "teachers" / "fault_server.py"
 REACT = "Thought: look around once more\nAction: look"
 CODE = "Thought: I compute.\n<code>\nx = 1 + 1\nprint(x)\n</code>"

@@ -80,9 +80,7 @@ def eval_tasks(recipe: Recipe, env: Env) -> dict[str, Sequence[Task]]:
     }
 
 
-def some_tasks(
-    env: Env, split: str, count: int | None, first: int, setting: str
-) -> Sequence[Task]:
+def some_tasks(env: Env, split: str, count: int | None, first: int, setting: str) -> Sequence[Task]:
     """Return `count` tasks of a split, fewer if it ends before.
 
     Raises `ConfigError` if there is none; `setting` is what said where to begin.

@@ -32,7 +32,7 @@ def build_report(run: RunFolder) -> Path:
         split=split,
         headline=headline(results, roles, str(run.path)),
         setting=describe_setting(inputs),
-        pairings=pair_student(run, inputs, roles),
+        pairings=pair_student(run, inputs, roles, split),
         picks=pick_trajectories(run, results, roles, split),
     )
     write_text(run.report, page)

@@ -5,6 +5,7 @@ already, escaped where they are built. The page has no script, loads nothing, an
 browser in a content security policy.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,10 @@ def render_page(
         split=split,
         rows=_rows(results, roles, split),
         has_errors=any(result.error_repeats for result in graded),
+        has_rewards=any(
+            not math.isclose(result.mean_reward, result.success_rate, abs_tol=1e-9)
+            for result in graded
+        ),
         has_tokens=any(result.mean_completion_tokens for result in graded),
         has_cost=any(result.mean_cost_usd for result in graded),
         has_broken=any(result.infrastructure_failures for result in results),

@@ -37,8 +37,11 @@ class _ReadOnce(Side):
         return self.read[split]
 
 
-def pair_student(run: RunFolder, inputs: Inputs, roles: Sequence[Role]) -> list[Pairing]:
-    """Compare the trained student with the others; empty without a student, or without others."""
+def pair_student(run: RunFolder, inputs: Inputs, roles: Sequence[Role], main: str) -> list[Pairing]:
+    """Compare the trained student with the others; empty without a student, or without others.
+
+    `main` is the split that comes first.
+    """
     student = next((role for role in roles if role.is_student), None)
     if student is None:
         return []
@@ -48,7 +51,7 @@ def pair_student(run: RunFolder, inputs: Inputs, roles: Sequence[Role]) -> list[
         first = _side(run, inputs, role)
         if role is student:
             continue
-        for split in second.results:
+        for split in sorted(second.results, key=lambda split: split != main):
             if split not in first.results:
                 continue
             try:

@@ -55,7 +55,7 @@ def test_the_world_is_named_for_what_it_is(run: RunFolder, report: Report) -> No
 def test_results_table(run: RunFolder, report: Report) -> None:
     full(run)
     text = report(run).text
-    row = "Trained student unseen 71.0 64.4\u201376.8 142 of 200 0.71 3.0 33.3"
+    row = "Trained student unseen 71.0 64.4\u201376.8 142 of 200 3.0 33.3"
     assert text.index("Expert (teacher) unseen 100.0") < text.index(row)
     assert "Random agent unseen 2.0" in text
 
@@ -213,14 +213,29 @@ def test_tokens_and_cost_have_columns_where_there_are_any(run: RunFolder, report
 
     evaluate(run, {("student", "unseen"): played("student", None)})
     assert "Cost, USD" not in report(run).text
+    priced = RunFolder(run.path.parent / "priced")
     evaluate(
-        run,
+        priced,
         {
             ("student", "unseen"): played("student", None),
             ("teacher", "unseen"): played("teacher", 0.0125),
         },
     )
-    text = report(run).text
+    text = report(priced).text
     assert "Tokens written Cost, USD" in text
-    assert "1.00 1.0 1,250 0.0125 0.0" in text
-    assert "1.00 1.0 1,250 \u2013 0.0" in text
+    assert "1 of 1 1.0 1,250 0.0125 0.0" in text
+    assert "1 of 1 1.0 1,250 \u2013 0.0" in text
+
+
+def test_a_reward_that_is_more_than_success_has_a_column(run: RunFolder, report: Report) -> None:
+    def played(reward: float) -> list[Trajectory]:
+        outcome = Outcome(reward, False, "ok", "max_steps")
+        return [make_episode("student", "unseen", 0, success=False, outcome=outcome)]
+
+    evaluate(run, {("student", "unseen"): played(0.0)})
+    assert "Mean reward" not in report(run).text
+    partial = RunFolder(run.path.parent / "partial")
+    evaluate(partial, {("student", "unseen"): played(0.62)})
+    text = report(partial).text
+    assert "Mean reward" in text
+    assert "0 of 1 0.62 3.0" in text

@@ -153,6 +153,7 @@ def test_masking_changes_inputs_and_no_labels(rows_run: RunFolder, small: str) -
         rows_run,
         method="masked_thought",
         student=small,
+        packing=False,
         masked_thought={"protect": None, "warmup": 0, "rate": 0.9},
     )
     seen = []

@@ -7,6 +7,7 @@ are adapters alone; a student is loaded with them on its full weights.
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from agentkd.errors import ConfigError, StudentNotFoundError
 from agentkd.students.load import Student, load_student
@@ -51,5 +52,17 @@ def _load(name: str, source: str) -> Student:
         )
     except (OSError, ValueError) as error:
         raise StudentNotFoundError(f"cannot load the student '{name}': {error}") from error
+    _keep_trainable(model)
     model.config.name_or_path = name if name in ("tiny", "smollm2") else model.config.name_or_path
     return Student(name, model, tokenizer)
+
+
+def _keep_trainable(model: Any) -> None:
+    """Keep bitsandbytes from laying the weights out for inference at the first evaluation.
+
+    It does so on a CPU with AVX-512, and no gradient passes through that layout: what is trained
+    afterwards would be wrong.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False

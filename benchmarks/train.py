@@ -318,10 +318,14 @@ def ratios(figures: dict[str, dict[str, float]]) -> dict[str, float]:
         **{
             f"{quantity}_{pair}": figures[ours][name] / max(figures[trl][name], 1e-9)
             for pair, (ours, trl) in pairs.items()
+            if ours in figures and trl in figures
             for quantity, name in quantities.items()
         },
-        "evaluation_speed": figures["play_64_live"]["episodes_per_s"]
-        / figures["play_generate"]["episodes_per_s"],
+        **{
+            "evaluation_speed": figures["play_64_live"]["episodes_per_s"]
+            / figures["play_generate"]["episodes_per_s"]
+            for _ in range("play_64_live" in figures and "play_generate" in figures)
+        },
     }
 
 
@@ -331,6 +335,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=600, help="episodes to collect")
     parser.add_argument("--steps", type=int, default=30, help="optimizer steps")
     parser.add_argument("--episodes", type=int, default=128, help="episodes to play at 64 live")
+    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--measure", choices=FIGURES, help=argparse.SUPPRESS)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
@@ -348,7 +353,7 @@ def main() -> None:
         for student in options.students:
             figures = {
                 what: measured(what, student, run, options.steps, options.episodes)
-                for what in FIGURES
+                for what in options.figures
             }
             results[student] = {**figures, "ratios": ratios(figures)}
     if options.json:

@@ -314,19 +314,18 @@ def ratios(figures: dict[str, dict[str, float]]) -> dict[str, float]:
         "peak_memory": "peak_bytes",
         "training_memory": "training_bytes",
     }
-    return {
-        **{
-            f"{quantity}_{pair}": figures[ours][name] / max(figures[trl][name], 1e-9)
-            for pair, (ours, trl) in pairs.items()
-            if ours in figures and trl in figures
-            for quantity, name in quantities.items()
-        },
-        **{
-            "evaluation_speed": figures["play_64_live"]["episodes_per_s"]
-            / figures["play_generate"]["episodes_per_s"]
-            for _ in range("play_64_live" in figures and "play_generate" in figures)
-        },
+    found = {
+        f"{quantity}_{pair}": figures[ours][name] / max(figures[trl][name], 1e-9)
+        for pair, (ours, trl) in pairs.items()
+        if ours in figures and trl in figures
+        for quantity, name in quantities.items()
     }
+    if "play_64_live" in figures and "play_generate" in figures:
+        live, alone = (
+            figures[what]["episodes_per_s"] for what in ("play_64_live", "play_generate")
+        )
+        found["evaluation_speed"] = live / alone
+    return found
 
 
 def main() -> None:

@@ -66,8 +66,8 @@ class TrainSection(Section):
     """Rows per optimizer step, of all processes together; rows that do not fill the last batch of
     a pass wait for the next one."""
     micro_batch_size: int | None = Field(default=None, ge=1)
-    """Rows per forward pass; if not set, all of the batch, or with imitation as many as their
-    activations take no more memory than weights, gradients and moments."""
+    """Rows per forward pass; if not set, all of the batch, or with imitation as many as fit in
+    memory well (`agentkd.train.memory`)."""
     max_tokens: int | None = Field(default=None, ge=8)
     """Longest row that is trained; the model's context if not set."""
     too_long: Literal["error", "drop"] = "error"

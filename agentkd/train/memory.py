@@ -1,10 +1,11 @@
 """How many rows to train at once: as few as memory asks for, as many as speed asks for.
 
 The activations that a forward pass keeps for the backward pass grow with its tokens; everything
-else does not. A batch is therefore taken in equal parts, whose gradients are added up, once its
-activations would take more than what stands in memory anyway: weights, gradients and the two
-moments of the optimizer. Beyond some thousand tokens a matrix product gains nothing from more rows,
-so that parts of that size cost no time, while recomputing activations costs a third.
+else does not. A batch is therefore taken in equal parts, whose gradients are added up: on a CPU
+once its activations would take more than what stands in memory anyway (weights, gradients and the
+two moments of the optimizer), on a GPU once they would take more than half of what these leave
+free. A CPU gains nothing from more than a thousand tokens at once, so that parts cost no time
+there, while recomputing activations costs a third.
 
 The estimate is of a decoder with gated feed-forward layers: about 16 vectors of the model's width
 and 5 of the feed-forward width for each layer and token (norms, projections, rotations and
@@ -14,6 +15,8 @@ residuals; gate, its activation, up and product), and one of each layer with gra
 from typing import Any
 
 import torch
+
+from agentkd.students.load import device_of_this_machine
 
 LEAST_BYTES = 2**30
 """Activations that may always be kept."""
@@ -30,7 +33,7 @@ def rows_at_once(
     per_token = activation_bytes(model, is_checkpointed=is_checkpointed)
     if not per_token:
         return rows
-    tokens = max(LEAST_BYTES, state_bytes(model, has_adapter=has_adapter)) / per_token
+    tokens = max(LEAST_BYTES, _room(state_bytes(model, has_adapter=has_adapter))) / per_token
     fitting = (part for part in range(rows, 1, -1) if rows % part == 0)
     return next((part for part in fitting if part * tokens_per_row <= tokens), 1)
 
@@ -51,6 +54,14 @@ def state_bytes(model: Any, *, has_adapter: bool) -> int:
     """Weights, and if all are trained their gradients and two moments."""
     weights: int = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     return weights if has_adapter else 4 * weights
+
+
+def _room(state: int) -> int:
+    """What activations may take beside `state` bytes of weights, gradients and moments."""
+    if device_of_this_machine() != "cuda":
+        return state
+    free, _ = torch.cuda.mem_get_info()
+    return (free - state) // 2
 
 
 def _bytes_of(dtype: torch.dtype) -> int:

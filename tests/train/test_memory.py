@@ -50,6 +50,20 @@ def test_what_needs_less_memory_gets_larger_parts(large: LlamaForCausalLM) -> No
     assert at_once(large, 16, 250, has_adapter=True) < at_once(large, 16, 250)
 
 
+def test_a_gpu_takes_what_it_has_room_for(
+    large: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = at_once(large, 64, 700)
+    monkeypatch.setattr(memory, "device_of_this_machine", lambda: "cuda")
+    parts = []
+    for gigabytes in (4, 24, 80):
+        free = gigabytes * 2**30, 80 * 2**30
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: free)
+        parts.append(at_once(large, 64, 700))
+    assert parts == sorted(parts)
+    assert here <= parts[0] < parts[1] < parts[2]
+
+
 def test_a_small_model_takes_its_batch_at_once() -> None:
     assert at_once(load_student("tiny").model, 16, 250) == 16
 

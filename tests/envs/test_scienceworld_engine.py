@@ -261,14 +261,17 @@ def test_no_process_survives_the_host(end: signal.Signals | None) -> None:
     ) as host:
         assert host.stdout is not None
         family: list[int] = []
-        if end is None:
-            host.stdout.read()
-        else:
-            assert host.stdout.readline() == "ready\n"
-            family = below(host.pid)
-            assert len(family) == 2
-            host.send_signal(end)
-        host.wait(20)
+        try:
+            if end is None:
+                host.stdout.read()
+            else:
+                assert host.stdout.readline() == "ready\n"
+                family = below(host.pid)
+                assert len(family) == 2
+                host.send_signal(end)
+            host.wait(20)
+        finally:
+            host.kill()
     wait_until_gone(family)
     assert (host.returncode == 0) == (end is None)
 

@@ -120,7 +120,8 @@ def test_host_ends(name: str, how: str) -> None:
 
 async def test_guest_killed_under_a_session() -> None:
     async with SandboxPool(make_backend("process")) as pool, pool.session() as session:
-        running = asyncio.ensure_future(session.run("import time; time.sleep(60)"))
+        await session.run("import time")  # Its guest has begun.
+        running = asyncio.ensure_future(session.run("time.sleep(60)"))
         await asyncio.sleep(0.3)
         for pid in descendants(os.getpid()):
             os.kill(pid, signal.SIGKILL)

@@ -47,7 +47,7 @@ def activation_bytes(model: Any, *, is_checkpointed: bool) -> int:
         return 0
     layer = WIDE * width + FEED_FORWARD * feed_forward
     vectors = layers * width + layer if is_checkpointed else layers * layer
-    return int(vectors * _bytes_of(model.dtype))
+    return int(vectors * model.dtype.itemsize)
 
 
 def state_bytes(model: Any, *, has_adapter: bool) -> int:
@@ -62,7 +62,3 @@ def _room(state: int) -> int:
         return state
     free, _ = torch.cuda.mem_get_info()
     return (free - state) // 2
-
-
-def _bytes_of(dtype: torch.dtype) -> int:
-    return torch.empty((), dtype=dtype).element_size()

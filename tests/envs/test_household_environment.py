@@ -72,6 +72,7 @@ async def test_without_reset_there_is_no_episode() -> None:
     ("options", "message"),
     [
         ({"preset": "smal"}, "Did you mean 'small'"),
+        ({"train_preset": "variety"}, "Did you mean 'varied'"),
         ({"dialect": "Move"}, "Did you mean 'move'"),
         ({"kinds": ["heat", "coool"]}, "Did you mean 'cool'"),
         ({"kinds": []}, "task kind"),

@@ -76,6 +76,27 @@ def test_small_games_are_small_and_whole() -> None:
     assert set(sizes) >= {5, 6, 7, 8, 9}
 
 
+def test_varied_rooms_lack_receptacles_and_differ_from_game_to_game() -> None:
+    listings: dict[int, set[frozenset[str]]] = {}
+    shares = []
+    for task in tasks("varied", "train", 600):
+        game, room = built(task), facts().rooms[task.payload["room"]]
+        names = frozenset(receptacle.id for receptacle in game.receptacles)
+        assert names <= {receptacle.pddl_id for receptacle in room.receptacles}
+        listings.setdefault(room.number, set()).add(names)
+        shares.append(len(names) / len(room.receptacles))
+    assert sum(map(len, listings.values())) > 0.95 * 600
+    assert min(shares) < 0.4
+    assert max(shares) > 0.95
+    assert 0.55 < sum(shares) / 600 < 0.75
+
+
+def test_training_can_have_a_preset_of_its_own() -> None:
+    env = HouseholdEnv(preset="full", train_preset="varied")
+    for split, preset in (("train", "varied"), ("seen", "full"), ("unseen", "full")):
+        assert env.tasks(split, 12) == HouseholdEnv(preset=preset).tasks(split, 12)
+
+
 def test_wanted_objects_never_start_where_they_belong() -> None:
     for preset in PRESETS:
         for task in tasks(preset, "seen", 200):
@@ -100,7 +121,7 @@ def test_splits_share_neither_tasks_nor_seeds_nor_unseen_rooms() -> None:
             else:
                 assert not rooms & set(UNSEEN_ROOMS)
                 assert len(rooms) == len(facts().rooms) - len(UNSEEN_ROOMS)
-    assert sum(map(len, ids.values())) == len(set().union(*ids.values())) == 12_000
+    assert sum(map(len, ids.values())) == len(set().union(*ids.values())) == 18_000
     assert not seeds["train"] & seeds["seen"]
 
 
@@ -125,7 +146,7 @@ from agentkd_envs.household.tasks import plan_from
 
 async def main():
     digest = hashlib.sha256()
-    for preset in ("small", "full"):
+    for preset in ("small", "full", "varied"):
         env = HouseholdEnv(preset=preset)
         for task in env.tasks("train", 12):
             digest.update(task.id.encode())
@@ -168,12 +189,18 @@ def test_the_games_of_this_version_never_change_by_accident() -> None:
     Whoever does raises `GENERATOR_VERSION` and puts the new digest here.
     """
     digest = hashlib.sha256()
+    digests = {}
     for preset in PRESETS:
         for split in SPLITS:
             for task in tasks(preset, split, 30):
                 game = built(task)
                 digest.update(f"{task.id}{game.sentence}{problem_text(game, 'x')}".encode())
-    assert digest.hexdigest()[:16] == "9e734888c4539a01"
+        digests[preset] = digest.hexdigest()[:16]
+    assert digests == {
+        "full": "1bcc1914524674a7",
+        "small": "9e734888c4539a01",
+        "varied": "506c5b1ee0cdf707",
+    }
 
 
 @pytest.mark.parametrize(

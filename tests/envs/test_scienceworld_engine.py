@@ -282,11 +282,13 @@ def test_no_engine_survives_a_host_that_leaves_a_child_with_its_sockets() -> Non
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as host:
         assert host.stdout is not None
-        assert host.stdout.readline() == "ready\n"
-        family = below(host.pid)
-        engine = [worker for worker in family if below(worker)]
-        (child,) = set(family) - {*engine, *below(engine[0])}
-        host.kill()
+        try:
+            assert host.stdout.readline() == "ready\n"
+            family = below(host.pid)
+            engine = [worker for worker in family if below(worker)]
+            (child,) = set(family) - {*engine, *below(engine[0])}
+        finally:
+            host.kill()
         host.wait(20)
         wait_until_gone([pid for pid in family if pid != child])
         os.kill(child, signal.SIGKILL)

@@ -144,6 +144,20 @@ def test_eto_prefers_the_chosen_episodes(pairs_run: RunFolder, small: str) -> No
     assert about["method"] == "eto"
 
 
+@pytest.mark.parametrize("lora", [None, LoraSection(r=2, alpha=4)])
+def test_eto_begins_without_a_preference_in_16_bits(
+    pairs_run: RunFolder, small: str, lora: LoraSection | None
+) -> None:
+    """Student and reference are one model at first, and compute alike."""
+    trainer = trainer_of(
+        pairs_run, method="eto", student=small, precision="bf16", max_steps=1, lora=lora
+    )
+    trainer.train()
+    first = next(entry for entry in trainer.state.log_history if "loss" in entry)
+    assert first["rewards/chosen"] == first["rewards/rejected"] == 0
+    assert first["loss"] == pytest.approx(0.693147, abs=1e-5)
+
+
 def test_eto_with_adapters_saves_one_adapter(pairs_run: RunFolder, small: str) -> None:
     lora = LoraSection(r=2, alpha=4)
     train(pairs_run, TrainSection(method="eto", student=small, max_steps=2, lora=lora))

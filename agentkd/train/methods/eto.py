@@ -29,6 +29,11 @@ class TrajectoryDPOTrainer(DPOTrainer):
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset
 
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's, with student and reference in the same precision."""
+        with self.accelerator.autocast():
+            return super().compute_loss(*args, **kwargs)  # type: ignore[no-untyped-call]
+
 
 class Eto(Method):
     """Preference of the better of two episodes."""

@@ -4,8 +4,8 @@ The trainer gets ready-made `input_ids` and `labels` (`agentkd.train.labels`) an
 unchanged: no template is rendered, nothing is truncated, no row is dropped behind the user's back.
 Its loss is computed where labels are and nowhere else (`agentkd.train.labelled_head`), on batches
 without padding where the model allows it (`agentkd.train.packing`); padded ones hold rows of
-similar length. A message
-without its loss flag stays in the context and is not trained: partial masking, as in STeP.
+similar length. A message without its loss flag stays in the context and is not trained: partial
+masking, as in STeP.
 """
 
 from typing import Any, ClassVar
@@ -43,18 +43,18 @@ def in_parts(job: Job, examples: Examples, arguments: dict[str, Any]) -> dict[st
     from agentkd.train.memory import rows_at_once
 
     settings = job.settings
+    if settings.micro_batch_size is not None:
+        return {}
     rows = arguments["per_device_train_batch_size"]
-    if settings.micro_batch_size is None:
-        part = rows_at_once(
-            job.student.model,
-            rows,
-            examples.report.total_tokens / len(examples.train),
-            is_checkpointed=settings.gradient_checkpointing,
-            has_adapter=settings.lora is not None,
-        )
-        parts = arguments["gradient_accumulation_steps"] * (rows // part)
-        return {"per_device_train_batch_size": part, "gradient_accumulation_steps": parts}
-    return {}
+    part = rows_at_once(
+        job.student.model,
+        rows,
+        examples.report.total_tokens / len(examples.train),
+        is_checkpointed=settings.gradient_checkpointing,
+        has_adapter=settings.lora is not None,
+    )
+    parts = arguments["gradient_accumulation_steps"] * (rows // part)
+    return {"per_device_train_batch_size": part, "gradient_accumulation_steps": parts}
 
 
 def sft_trainer(

@@ -71,6 +71,7 @@ class HouseholdEnv:
         self,
         *,
         preset: str = "full",
+        train_preset: str | None = None,
         kinds: Sequence[str] | None = None,
         dialect: str = "move",
         data: str | Path | None = None,
@@ -79,19 +80,23 @@ class HouseholdEnv:
     ) -> None:
         """Choose what tasks there are.
 
-        `preset` is `full` or `small`; `kinds` are of `pick light clean heat cool two` or the full
-        names; `dialect` is `move` or `put`; `data` is a folder with ALFWorld's games, such as
+        `preset` is `full`, `small` or `varied` (see `generator`), and `train_preset`, where it is
+        given, the one of the split `train`: whoever trains on varied rooms and plays whole ones
+        has to read the listing of a room. `kinds` are of `pick light clean heat cool two` or the
+        full names; `dialect` is `move` or `put`; `data` is a folder with ALFWorld's games, such as
         `$ALFWORLD_DATA`, for which preset and dialect do not count. `search` is the expert's search
         order, `plausible_first` or `as_listed`; the default is `as_listed` in small rooms, which
         are searched quickly anyway. `engine` is `native`, or `textworld` for the real one, which is
         thousands of times slower.
         Raises `UnknownNameError` for any other value.
         """
-        if preset not in PRESETS:
-            raise UnknownNameError("household preset", preset, PRESETS)
+        for name in (preset, train_preset or preset):
+            if name not in PRESETS:
+                raise UnknownNameError("household preset", name, PRESETS)
         if search is not None and search not in SEARCH_ORDERS:
             raise UnknownNameError("household search order", search, SEARCH_ORDERS)
         self.preset = preset
+        self.train_preset = train_preset or preset
         self.search = search or ("as_listed" if preset == "small" else "plausible_first")
         self.kinds = resolve_kinds(kinds)
         if engine not in ENGINES:
@@ -140,11 +145,10 @@ class HouseholdEnv:
             return self.data.tasks(split, count, first)
         if count is None:
             raise EnvError(f"split '{split}' of household is generated without end: give a count")
+        preset = self.train_preset if split == "train" else self.preset
         return [
             generated_task(
-                split,
-                index,
-                plan_task(split, index, self.kinds, self.preset, self.dialect.name),
+                split, index, plan_task(split, index, self.kinds, preset, self.dialect.name)
             )
             for index in range(first, first + count)
         ]

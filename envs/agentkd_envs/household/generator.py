@@ -2,8 +2,10 @@
 
 Preset `full` is the whole room with one to three things of each class that belongs there. Preset
 `small` keeps a handful of the room's receptacles, always those that the task needs, and about ten
-things, so that an episode fits into a short context. In both, the objects to find never start in a
-receptacle of the target class. The same plan gives the same game on every machine.
+things, so that an episode fits into a short context. Preset `varied` is the whole room without some
+of its receptacles, other ones in each game: there are few rooms, and whoever trains on whole ones
+can learn their listings by heart instead of reading them. In all, the objects to find never start
+in a receptacle of the target class. The same plan gives the same game on every machine.
 """
 
 from collections import Counter
@@ -18,7 +20,7 @@ from agentkd_envs.household.rooms import HouseholdFacts, Room, RoomReceptacle, f
 GENERATOR_VERSION = 1
 """Part of every task's identity: to be raised when a plan comes to mean another game."""
 
-PRESETS = ("full", "small")
+PRESETS = ("full", "small", "varied")
 
 _SURFACES = frozenset(
     (
@@ -119,7 +121,7 @@ def build_game(plan: Plan) -> Game:
         f"{plan.receptacle or plan.lamp}/{plan.seed}"
     )
     is_small = plan.preset == "small"
-    receptacles = _handful(plan, room, shipped, dice) if is_small else list(room.receptacles)
+    receptacles = _FURNISHED[plan.preset](plan, room, shipped, dice)
     filling = _Filling(receptacles, dice)
     _fill(filling, plan, room, shipped, is_small)
     start = _start(receptacles, dice)
@@ -129,8 +131,8 @@ def build_game(plan: Plan) -> Game:
     return _assemble(plan, receptacles, filling, start, sentence, shipped)
 
 
-def _handful(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> list[RoomReceptacle]:
-    """Choose five to nine receptacles, the needed ones among them, no two at the same place."""
+def _needed(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> list[RoomReceptacle]:
+    """Choose receptacles without which the task cannot be solved."""
     starts = [name for name in shipped.hosts(plan.thing, room) if name != plan.receptacle]
     away = [name for name in starts if name != plan.device] or starts
     away = [name for name in away if capacity(name) >= plan.copies] or away
@@ -141,6 +143,25 @@ def _handful(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> lis
         if options and not any(r in chosen for r in options):
             taken = {r.place for r in chosen}
             chosen.append(dice.pick([r for r in options if r.place not in taken] or options))
+    return chosen
+
+
+def _everything(
+    plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice
+) -> list[RoomReceptacle]:
+    return list(room.receptacles)
+
+
+def _most(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> list[RoomReceptacle]:
+    """Leave out a share of the receptacles that the task can do without: none to three quarters."""
+    needed = _needed(plan, room, shipped, dice)
+    share = dice.between(25, 100) / 100
+    return [r for r in room.receptacles if dice.chance(share) or r in needed]
+
+
+def _handful(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> list[RoomReceptacle]:
+    """Choose five to nine receptacles, the needed ones among them, no two at the same place."""
+    chosen = _needed(plan, room, shipped, dice)
     wanted = dice.between(5, 9)
     for receptacle in dice.shuffled(room.receptacles):
         if len(chosen) >= wanted:
@@ -148,6 +169,9 @@ def _handful(plan: Plan, room: Room, shipped: HouseholdFacts, dice: Dice) -> lis
         if all(receptacle.place != other.place for other in chosen):
             chosen.append(receptacle)
     return sorted(chosen, key=lambda r: r.id)
+
+
+_FURNISHED = {"full": _everything, "small": _handful, "varied": _most}
 
 
 def _fill(

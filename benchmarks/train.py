@@ -3,8 +3,10 @@
     python benchmarks/train.py
     python benchmarks/train.py --json --students tiny --steps 20
 
-The rows are episodes of the erring expert in the small household world, collected here. Each figure
-is measured in a fresh process, with the threads that PyTorch takes by itself:
+Each student is trained as its own recipe trains it: the rows are episodes of the erring expert in
+the small household world, collected here, for `tiny` without instructions and with all weights, for
+SmolLM2 with instructions and LoRA adapters (`--all-weights` without adapters). Each figure is
+measured in a fresh process, with the threads that PyTorch takes by itself:
 
 - trained trajectories per second, from the end of the second optimizer step to that of the last;
 - memory: the largest resident size of the process, and what of it training took on top of the
@@ -35,6 +37,7 @@ from typing import Any
 import anyio
 from household_engine import hardware
 
+RECIPES = {"tiny": "household_small", "smollm2": "household_smollm2"}
 BATCH = {"tiny": 16, "smollm2": 8}
 GENERATION_TEMPLATES = {
     "tiny": (
@@ -53,15 +56,15 @@ GENERATION_TEMPLATES = {
 }
 
 
-def write_run(folder: Path, episodes: int) -> None:
-    """Collect episodes and curate them into rows."""
+def write_run(folder: Path, recipe: str, episodes: int) -> None:
+    """Collect episodes as a recipe does and curate them into rows."""
     from agentkd.cli import main
 
     for stage in ("collect", "curate"):
         settings = [f"--collect.episodes={episodes}", "--collect.mistakes=0.1"]
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                main([stage, "--run", str(folder), "--recipe", "household_small", *settings])
+                main([stage, "--run", str(folder), "--recipe", recipe, *settings])
         except SystemExit as stopped:
             if stopped.code:
                 raise
@@ -107,7 +110,16 @@ def trained(trainer: Any, batch: int) -> dict[str, float]:
     }
 
 
-def train_ours(student: str, run: Path, steps: int, *, checkpointing: bool) -> dict[str, float]:
+def adapters(student: str, *, all_weights: bool) -> Any:
+    """The LoRA settings of the student's recipe; None to train all weights."""
+    from agentkd.recipe import build_recipe, recipe_values
+
+    return None if all_weights else build_recipe(recipe_values(RECIPES[student]), {}).train.lora
+
+
+def train_ours(
+    student: str, run: Path, steps: int, *, checkpointing: bool, all_weights: bool
+) -> dict[str, float]:
     from agentkd.recipe import TrainSection
     from agentkd.run_folder import RunFolder
     from agentkd.students.load import load_student
@@ -121,6 +133,7 @@ def train_ours(student: str, run: Path, steps: int, *, checkpointing: bool) -> d
         max_steps=steps,
         precision="fp32",
         gradient_checkpointing=checkpointing,
+        lora=adapters(student, all_weights=all_weights),
         checkpoints=0,
         learning_rate=1e-4,
     )
@@ -135,12 +148,15 @@ def train_ours(student: str, run: Path, steps: int, *, checkpointing: bool) -> d
         return trained(trainer, BATCH[student])
 
 
-def train_trl(student: str, run: Path, steps: int, *, checkpointing: bool) -> dict[str, float]:
+def train_trl(
+    student: str, run: Path, steps: int, *, checkpointing: bool, all_weights: bool
+) -> dict[str, float]:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
     from agentkd.curate.rows import read_rows
     from agentkd.students.load import load_student
+    from agentkd.train.methods.base import adapter_config
 
     loaded = load_student(student)
     loaded.tokenizer.chat_template = GENERATION_TEMPLATES[student]
@@ -171,6 +187,7 @@ def train_trl(student: str, run: Path, steps: int, *, checkpointing: bool) -> di
             args=config,
             train_dataset=Dataset.from_dict({"messages": messages}),
             processing_class=loaded.tokenizer,
+            peft_config=adapter_config(adapters(student, all_weights=all_weights)),
         )
         return trained(trainer, BATCH[student])
 
@@ -272,13 +289,18 @@ class OneAfterTheOther:
     async def __aexit__(self, *_: object) -> None: ...
 
 
-def measure(what: str, student: str, run: Path, steps: int, episodes: int) -> dict[str, float]:
+def measure(what: str, options: argparse.Namespace) -> dict[str, float]:
+    (student,), episodes = options.students, options.episodes
+    ours, trl = (
+        partial(kind, student, options.run, options.steps, all_weights=options.all_weights)
+        for kind in (train_ours, train_trl)
+    )
     figures = {
-        "ours": partial(train_ours, student, run, steps, checkpointing=False),
-        "ours_with_checkpointing": partial(train_ours, student, run, steps, checkpointing=True),
-        "trl": partial(train_trl, student, run, steps, checkpointing=True),
-        "trl_without_checkpointing": partial(train_trl, student, run, steps, checkpointing=False),
-        "labels": partial(build_labels, student, run),
+        "ours": partial(ours, checkpointing=False),
+        "ours_with_checkpointing": partial(ours, checkpointing=True),
+        "trl": partial(trl, checkpointing=True),
+        "trl_without_checkpointing": partial(trl, checkpointing=False),
+        "labels": partial(build_labels, student, options.run),
         "play_64_live": partial(play, student, episodes, live=64),
         "play_generate": partial(play, student, max(episodes // 8, 1), live=1),
     }
@@ -291,10 +313,12 @@ FIGURES = (
 )
 
 
-def measured(what: str, student: str, run: Path, steps: int, episodes: int) -> dict[str, float]:
+def measured(what: str, student: str, run: Path, options: argparse.Namespace) -> dict[str, float]:
     """Measure in a fresh process."""
     command = [sys.executable, __file__, "--measure", what, "--students", student]
-    command += ["--run", str(run), "--steps", str(steps), "--episodes", str(episodes)]
+    command += ["--run", str(run), "--steps", str(options.steps)]
+    command += ["--episodes", str(options.episodes)]
+    command += ["--all-weights"] if options.all_weights else []
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
     if what == "labels":
         environment |= {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
@@ -335,25 +359,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="optimizer steps")
     parser.add_argument("--episodes", type=int, default=128, help="episodes to play at 64 live")
     parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES))
+    parser.add_argument("--all-weights", action="store_true", help="SmolLM2 without adapters")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--measure", choices=FIGURES, help=argparse.SUPPRESS)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        figures = measure(
-            options.measure, options.students[0], options.run, options.steps, options.episodes
-        )
-        print(json.dumps(figures))
+        print(json.dumps(measure(options.measure, options)))
         return
     results: dict[str, Any] = {"hardware": hardware(), "rows": options.rows}
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        write_run(run, options.rows)
         for student in options.students:
-            figures = {
-                what: measured(what, student, run, options.steps, options.episodes)
-                for what in options.figures
-            }
+            run = Path(folder) / student
+            write_run(run, RECIPES[student], options.rows)
+            figures = {what: measured(what, student, run, options) for what in options.figures}
             results[student] = {**figures, "ratios": ratios(figures)}
     if options.json:
         print(json.dumps(results, indent=2))

@@ -21,8 +21,16 @@ from transformers.masking_utils import sdpa_mask
 
 from agentkd.errors import ConfigError
 from agentkd.students.decoder import check_supported
-from agentkd.train.labels import IGNORED
-from agentkd.train.shared_prefix import ROOT, Node, positions
+from agentkd.train.labels import IGNORED, LabelledRow
+from agentkd.train.shared_prefix import (
+    ROOT,
+    WORTHWHILE,
+    Line,
+    Node,
+    end_to_end,
+    positions,
+    share,
+)
 
 NAME = "agentkd_packed"
 """The attention implementation, as transformers knows it."""
@@ -56,39 +64,42 @@ class Layout:
         return allowed.tril()[None, None]
 
 
+@dataclass(frozen=True)
 class PackedCollator:
     """Makes one line out of the rows of a batch."""
 
+    is_shared: bool = False
+    """Whether what rows begin with alike is laid out once, if that is worthwhile; the model must be
+    one that `can_share` has accepted."""
+
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Tensors [1, tokens], and the layout."""
-        nodes: list[Node] = []
-        start = 0
+        single = [labelled_row(row) for row in rows if not row.get("nodes")]
+        line = share(single, WORTHWHILE) if self.is_shared else end_to_end(single)
         for row in rows:
-            above = len(nodes)
-            own = row.get("nodes") or [(0, len(row["input_ids"]), ROOT)]
-            for begin, length, parent in own:
-                shifted = parent if parent == ROOT else parent + above
-                nodes.append(Node(start + begin, length, shifted))
-            start += len(row["input_ids"])
+            if row.get("nodes"):
+                line.append(_line(row))
         batch: dict[str, Any] = {
-            "input_ids": _joined(rows, "input_ids"),
-            "labels": _joined(rows, "labels"),
-            "position_ids": torch.tensor([positions(nodes)]),
-            "layout": Layout(tuple(nodes)),
+            "input_ids": torch.tensor([line.input_ids]),
+            "labels": torch.tensor([line.labels]),
+            "position_ids": torch.tensor([line.positions()]),
+            "layout": Layout(tuple(line.nodes)),
         }
-        batch["labels"][0, [node.start for node in nodes]] = IGNORED
+        batch["labels"][0, [node.start for node in line.nodes]] = IGNORED
         if any(row.get("weights") for row in rows):
-            weights = [w for row in rows for w in row["weights"] or _ones(row["labels"])]
-            batch["loss_weights"] = torch.tensor([weights])
+            batch["loss_weights"] = torch.tensor([line.weights])
         return batch
 
 
-def _joined(rows: Sequence[Mapping[str, Any]], column: str) -> torch.Tensor:
-    return torch.tensor([[value for row in rows for value in row[column]]])
+def labelled_row(example: Mapping[str, Any]) -> LabelledRow:
+    """An example of a dataset as the row that it was made from."""
+    return LabelledRow(example["input_ids"], example["labels"], example.get("weights") or [])
 
 
-def _ones(labels: Sequence[int]) -> list[float]:
-    return [float(label != IGNORED) for label in labels]
+def _line(example: Mapping[str, Any]) -> Line:
+    nodes = [Node(*node) for node in example["nodes"]]
+    weights = labelled_row(example).weight_of_each()
+    return Line(example["input_ids"], example["labels"], weights, nodes)
 
 
 def attend(

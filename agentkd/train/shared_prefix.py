@@ -8,16 +8,21 @@ own, so loss and gradients are too, up to rounding.
 
 Only tokens that carry no loss are shared, and never the one before a trained token: each trained
 token stays with its row, behind the token that predicts it.
+
+Episodes of one task set share their instructions as well, but each node takes an attention call of
+its own: rows that have no more in common than that are shared from `WORTHWHILE` tokens on.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from agentkd.train.labels import IGNORED, LabelledRow
 
 ROOT = -1
+WORTHWHILE = 32
+"""Tokens from which on it is quicker to compute them once than to keep rows in one piece."""
 
 
 class Node(NamedTuple):
@@ -45,6 +50,17 @@ class Line:
         """Where each token stands in its row."""
         return positions(self.nodes)
 
+    def append(self, other: "Line") -> None:
+        """Lay another line behind this one."""
+        tokens, nodes = len(self.input_ids), len(self.nodes)
+        for node in other.nodes:
+            parent = node.parent if node.parent == ROOT else node.parent + nodes
+            self.nodes.append(Node(node.start + tokens, node.length, parent))
+        self.input_ids += other.input_ids
+        self.labels += other.labels
+        self.weights += other.weights
+        self.shifts += [shift + tokens for shift in other.shifts]
+
 
 def positions(nodes: Sequence[Node]) -> list[int]:
     """Position of each token of a line in its row, from 0."""
@@ -57,12 +73,30 @@ def positions(nodes: Sequence[Node]) -> list[int]:
     return result
 
 
-def share(rows: Sequence[LabelledRow]) -> Line:
-    """Lay out rows as a tree."""
+def share(rows: Sequence[LabelledRow], at_least: int = 1) -> Line:
+    """Lay out rows as a tree whose shared nodes have `at_least` so many tokens."""
     line = Line(shifts=[0] * len(rows))
     entries = [_Entry(number, row, _shareable(row)) for number, row in enumerate(rows)]
-    _grow(line, entries, 0, ROOT)
+    _grow(line, entries, at_least, laid_out=0, agreed=0, parent=ROOT)
     return line
+
+
+def end_to_end(rows: Sequence[LabelledRow]) -> Line:
+    """Lay out rows one behind the other, each whole."""
+    line = Line(shifts=[0] * len(rows))
+    for number, row in enumerate(rows):
+        _finish(line, _Entry(number, row, 0), 0, ROOT)
+    return line
+
+
+def common_beginning(rows: Sequence[LabelledRow]) -> float:
+    """Tokens that each row, on average, can share with the one behind it."""
+    pairs = list(pairwise(rows))
+    saved = (
+        sum(len(row.input_ids) for row in pair) - len(share(pair, WORTHWHILE).input_ids)
+        for pair in pairs
+    )
+    return sum(saved) / len(pairs) if pairs else 0.0
 
 
 class _Entry(NamedTuple):
@@ -76,21 +110,30 @@ class _Entry(NamedTuple):
         return self.row.input_ids[place]
 
 
-def _grow(line: Line, entries: list[_Entry], begin: int, parent: int) -> None:
-    """Lay out rows that agree up to `begin`, which is laid out already."""
+def _grow(
+    line: Line, entries: list[_Entry], at_least: int, *, laid_out: int, agreed: int, parent: int
+) -> None:
+    """Lay out rows that have their first `agreed` tokens in common, `laid_out` of which are there.
+
+    `parent` is the node that ends with the last of those.
+    """
     for entry in entries:
-        if entry.shareable <= begin:
-            _finish(line, entry, begin, parent)
-    rest = [entry for entry in entries if entry.shareable > begin]
-    rest.sort(key=lambda entry: entry.token(begin))
-    for _, alike in groupby(rest, key=lambda entry: entry.token(begin)):
+        if entry.shareable <= agreed:
+            _finish(line, entry, laid_out, parent)
+    rest = [entry for entry in entries if entry.shareable > agreed]
+    rest.sort(key=lambda entry: entry.token(agreed))
+    for _, alike in groupby(rest, key=lambda entry: entry.token(agreed)):
         group = list(alike)
         if len(group) == 1:
-            _finish(line, group[0], begin, parent)
+            _finish(line, group[0], laid_out, parent)
             continue
-        end = _agree_until(group, begin)
-        _append(line, group[0].row, begin, end, parent)
-        _grow(line, group, end, len(line.nodes) - 1)
+        end = _agree_until(group, agreed)
+        if end - laid_out < at_least:
+            _grow(line, group, at_least, laid_out=laid_out, agreed=end, parent=parent)
+            continue
+        _append(line, group[0].row, laid_out, end, parent)
+        node = len(line.nodes) - 1
+        _grow(line, group, at_least, laid_out=end, agreed=end, parent=node)
 
 
 def _finish(line: Line, entry: _Entry, begin: int, parent: int) -> None:

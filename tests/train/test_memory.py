@@ -30,7 +30,7 @@ def large() -> LlamaForCausalLM:
         )
 
 
-def at_once(model: LlamaForCausalLM, rows: int, tokens: float, **changes: bool) -> int:
+def at_once(model: LlamaForCausalLM, rows: int, tokens: float, **changes: Any) -> int:
     return rows_at_once(
         model, rows, tokens, **{"is_checkpointed": False, "has_adapter": False} | changes
     )
@@ -44,16 +44,28 @@ def test_parts_are_equal_and_shrink_as_rows_grow(large: LlamaForCausalLM) -> Non
     assert all(12 % part == 0 for part in parts)
 
 
-def test_what_needs_less_memory_gets_larger_parts(large: LlamaForCausalLM) -> None:
-    alone = at_once(large, 16, 700)
-    assert at_once(large, 16, 700, is_checkpointed=True) > alone
-    assert at_once(large, 16, 250, has_adapter=True) < at_once(large, 16, 250)
+def test_a_cpu_takes_no_more_tokens_than_make_it_quicker(large: LlamaForCausalLM) -> None:
+    tiny = load_student("tiny").model
+    assert [at_once(model, 16, 240) for model in (tiny, large)] == [4, 4]
+    assert at_once(tiny, 16, 50) == 16
+
+
+def test_rows_that_begin_alike_are_taken_together_where_memory_allows(
+    large: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = []
+    for gigabytes in (1, 24, 240):
+        memory_bytes = gigabytes * 2**30
+        monkeypatch.setattr(memory, "_memory_of_this_machine", lambda size=memory_bytes: size)
+        parts.append(at_once(large, 16, 900, alike=300))
+        assert at_once(large, 16, 900, alike=300, is_checkpointed=True) >= parts[-1]
+        assert at_once(large, 16, 900) == 1
+    assert parts == [1, 2, 16]
 
 
 def test_a_gpu_takes_what_it_has_room_for(
     large: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = at_once(large, 64, 700)
     monkeypatch.setattr(memory, "device_of_this_machine", lambda: "cuda")
     parts = []
     for gigabytes in (4, 24, 80):
@@ -61,18 +73,15 @@ def test_a_gpu_takes_what_it_has_room_for(
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: free)
         parts.append(at_once(large, 64, 700))
     assert parts == sorted(parts)
-    assert here <= parts[0] < parts[1] < parts[2]
-
-
-def test_a_small_model_takes_its_batch_at_once() -> None:
-    assert at_once(load_student("tiny").model, 16, 250) == 16
+    assert parts[0] < parts[1] < parts[2]
+    assert at_once(large, 64, 700, has_adapter=True) >= parts[2]
 
 
 def test_parts_change_no_result(
     rows_run: RunFolder, small: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = trainer_of(rows_run, student=small)
-    monkeypatch.setattr(memory, "LEAST_BYTES", 0)
+    monkeypatch.setattr(memory, "ENOUGH_TOKENS", 0)
     parted = trainer_of(rows_run, student=small)
     assert whole.args.per_device_train_batch_size == 4
     assert parted.args.per_device_train_batch_size < 4

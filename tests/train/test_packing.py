@@ -19,7 +19,7 @@ from trl.trainer.utils import add_fused_lm_head
 from agentkd.train.labelled_head import score_labelled_tokens_only
 from agentkd.train.labels import IGNORED, LabelledRow
 from agentkd.train.packing import NAME, PackedCollator, can_pack, can_share
-from agentkd.train.shared_prefix import ROOT, Node, share
+from agentkd.train.shared_prefix import ROOT, WORTHWHILE, Node, common_beginning, share
 from agentkd.train.throughput import Meter, model_size, peak_flops
 
 SIZES = {
@@ -139,14 +139,21 @@ def families(draw) -> list[LabelledRow]:
     return rows
 
 
+def parents(nodes: list[Node]) -> set[int]:
+    return {node.parent for node in nodes}
+
+
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @settings(max_examples=8)
-@given(rows=families())
-def test_rows_that_share_beginnings_train_as_rows_on_their_own(attention, rows) -> None:
+@given(rows=families(), at_least=st.integers(1, 6))
+def test_rows_that_share_beginnings_train_as_rows_on_their_own(attention, rows, at_least) -> None:
     model = make("llama", attention)
     ours = prepared(model)
     assert can_pack(ours) and can_share(ours)
-    line = share(rows)
+    line = share(rows, at_least)
+    assert all(
+        node.length >= at_least for n, node in enumerate(line.nodes) if n in parents(line.nodes)
+    )
     item = {
         "input_ids": line.input_ids,
         "labels": line.labels,
@@ -165,6 +172,25 @@ def test_what_rows_share_is_laid_out_once() -> None:
     assert [node.parent for node in line.nodes[1:]] == [0, 0, 0]
     assert len(line.input_ids) == 39 + 3 * 3
     assert line.positions() == [*range(39), *[39, 40, 41] * 3]
+
+
+def test_rows_of_a_batch_share_instructions_and_nothing_short() -> None:
+    model = make("llama")
+    ours = prepared(model)
+    assert can_pack(ours)
+    prompt = [n % 7 + 1 for n in range(WORTHWHILE)]
+    task = [n % 5 + 20 for n in range(WORTHWHILE)]
+    beginnings = [[*prompt, 9, *task, 3], [*prompt, 8, 3], [*prompt, 9, *task, 4], prompt[:9]]
+    rows = [
+        make_row([*begin, 40, 41, 42 + n], range(len(begin) + 1, len(begin) + 3), weight=n + 0.5)
+        for n, begin in enumerate(beginnings)
+    ]
+    batch = PackedCollator(is_shared=True)([columns(row) for row in rows])
+    lengths = sorted(node.length for node in batch["layout"].nodes)
+    assert lengths == [4, 4, 5, 12, WORTHWHILE, WORTHWHILE + 1]
+    check_equal(model, ours, rows, batch)
+    assert 2 * WORTHWHILE / 3 < common_beginning([rows[0], rows[2], rows[1], rows[3]]) < 40
+    assert common_beginning(rows[3:]) == common_beginning([rows[3], rows[0]]) == 0
 
 
 def test_a_window_of_attention_is_not_packed() -> None:

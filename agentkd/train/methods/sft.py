@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 from agentkd.train.methods.base import Examples, Job, Method
 
+ROWS_LOOKED_AT = 64
+
 
 class Sft(Method):
     """Cross entropy on the policy's own tokens."""
@@ -31,7 +33,7 @@ class Sft(Method):
         arguments = {**arguments, **in_parts(job, examples, arguments)}
         collator: Any = PaddedCollator(job.pad_token_id)
         if job.is_packed:
-            collator = PackedCollator()
+            collator = PackedCollator(job.is_shared)
             arguments = {**arguments, "train_sampling_strategy": "random"}
         return sft_trainer(SFTTrainer, job, examples, arguments, collator)
 
@@ -50,11 +52,22 @@ def in_parts(job: Job, examples: Examples, arguments: dict[str, Any]) -> dict[st
         job.student.model,
         rows,
         examples.report.total_tokens / len(examples.train),
+        alike=_alike(examples) if job.is_shared else 0.0,
         is_checkpointed=settings.gradient_checkpointing,
         has_adapter=settings.lora is not None,
     )
     parts = arguments["gradient_accumulation_steps"] * (rows // part)
     return {"per_device_train_batch_size": part, "gradient_accumulation_steps": parts}
+
+
+def _alike(examples: Examples) -> float:
+    """Tokens that rows begin with alike, judged by rows from everywhere in the dataset."""
+    from agentkd.train.packing import labelled_row
+    from agentkd.train.shared_prefix import common_beginning
+
+    rows = examples.train
+    some = rows.select(range(0, len(rows), max(1, len(rows) // ROWS_LOOKED_AT)))
+    return common_beginning([labelled_row(row) for row in some if not row.get("nodes")])
 
 
 def sft_trainer(

@@ -151,6 +151,7 @@ def train_ours(
 def train_trl(
     student: str, run: Path, steps: int, *, checkpointing: bool, all_weights: bool
 ) -> dict[str, float]:
+    os.environ["THP_MEM_ALLOC_ENABLE"] = "0"  # PyTorch's own default, which agentkd changes
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 

@@ -1,6 +1,7 @@
 """Loads students: one of `BUILT_IN`, a folder with a causal language model, or a Hub id."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,15 @@ class Student:
         return int(config.max_position_embeddings)
 
 
+def _ask_for_large_pages() -> None:
+    """Let PyTorch hold large tensors on a CPU in pages of 2 MB (Linux).
+
+    A training pass takes gigabytes anew at every step, and a fault for each 4 KB of them costs time
+    and leaves holes. PyTorch reads this at its first allocation, so that it says nothing later.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
 def load_student(name: str) -> Student:
     """Load a student by name; an adapter folder is merged into its base.
 
@@ -39,6 +49,7 @@ def load_student(name: str) -> Student:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+    _ask_for_large_pages()
     if name == "tiny":
         return _load(name, str(BASE))
     if name == "tiny_questions":

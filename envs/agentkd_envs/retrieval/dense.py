@@ -19,6 +19,9 @@ from agentkd_envs.retrieval.encoders import Encoder
 from agentkd_envs.retrieval.engine import Hits, need_package, ranked
 
 EXACT_UP_TO = 20_000
+SAME_GRAPH_UP_TO = 200_000
+"""Vectors of which one thread builds the graph, so that it is the same each time and lacks no link;
+threads that build one together now and then lose some."""
 SHARD = 4096
 """Documents that are encoded between two notes of how far it is."""
 
@@ -104,9 +107,10 @@ def build_graph(
         expansion_add=_EXPANSION,
         expansion_search=_EXPANSION,
     )
+    threads = 1 if len(vectors) <= SAME_GRAPH_UP_TO else 0  # 0: as many as there are cores
     for first in range(0, len(vectors), batch):
         rows = np.asarray(vectors[first : first + batch])
-        graph.add(np.arange(first, first + len(rows)), rows)
+        graph.add(np.arange(first, first + len(rows)), rows, threads=threads)
         on_count(first + len(rows))
     draft = folder / f"{_GRAPH}.new"
     graph.save(str(draft))

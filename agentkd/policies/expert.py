@@ -4,7 +4,8 @@ The expert sees what the agent sees. If another policy spoke in its place (a mis
 injected, a student that acts while the expert only advises), it is told so and goes on from there.
 In a format whose thoughts are replies of their own, and cost a step, it thinks sparsely: when the
 first sentence of its thought is another than before, at most once for three actions. In a format
-whose replies are whole solutions it is the environment's reasoner.
+whose replies are whole solutions it is the environment's reasoner. A reply that was begun for it
+goes on with its own thought.
 """
 
 from agentkd_envs import Expert, HasExpert, HasReasoner, Move, Observation
@@ -17,7 +18,7 @@ from agentkd.policies.base import (
     StatelessActor,
     StatelessPolicy,
 )
-from agentkd.prompts import ActionFormat, AnswersAtOnce, ThinksApart
+from agentkd.prompts import ActionFormat, AnswersAtOnce, CanBegin, ThinksApart
 from agentkd.trajectory import PolicyInfo
 
 ACTIONS_PER_THOUGHT = 3
@@ -47,7 +48,17 @@ class ExpertActor(StatelessActor):
         else:
             self._actions_since_thought += 1
             self._own_text = self._format.render(move.thought, move.action)
+        if conversation.messages[-1].role == "assistant":
+            self._own_text = self._gone_on(conversation.messages[-1].content, move)
         return Reply(self._own_text, "expert", finish_reason="stop")
+
+    def _gone_on(self, prefix: str, move: Move) -> str:
+        """Put the expert's thought behind one that was begun, and its action behind both."""
+        if not isinstance(self._format, CanBegin):
+            raise ConfigError(f"a reply in the format '{self._format.name}' cannot be begun")
+        whole = self._format.render(move.thought, move.action)
+        head = self._format.begin(move.thought).rstrip()
+        return f"{prefix}{move.thought}{whole.removeprefix(head)}"
 
     def _next_move(self, conversation: Conversation) -> Move:
         waiting, self._waiting = self._waiting, None
@@ -65,6 +76,9 @@ class ExpertPolicy(StatelessPolicy):
     """Acts as the environment's scripted expert does."""
 
     info = PolicyInfo("expert", "expert")
+
+    def check_continuation(self, prefix: str) -> None:
+        """An expert continues any beginning of a format that has one."""
 
     async def begin(self, episode: EpisodeContext) -> ExpertActor:
         """Raises `ConfigError` if the environment has no expert, or none for the format."""

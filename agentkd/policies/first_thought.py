@@ -3,7 +3,8 @@
 For the first message of an episode the model is asked twice. First it answers the question as a
 chain of thought, without tools. Then it acts, and its message begins with the first paragraph of
 that chain of thought, word for word: the text stands in its mouth already, and it goes on from
-there. What is logged is what it was made to continue and what it wrote, byte for byte; a student is
+there. A scripted expert does the same with the chain of thought of the environment's reasoner. What
+is logged is what it was made to continue and what it wrote, byte for byte; a student is
 trained on both and needs no prefix itself.
 
 Which servers and templates can continue a text exactly is the business of
@@ -39,15 +40,18 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 class FirstThoughtActor:
     """One episode."""
 
-    def __init__(self, inner: Actor, style: CanBegin, spec: EnvSpec, until: Extent) -> None:
-        self._inner, self._style, self._spec, self._until = inner, style, spec, until
+    def __init__(
+        self, inner: Actor, reasoner: Actor, style: CanBegin, spec: EnvSpec, until: Extent
+    ) -> None:
+        self._inner, self._reasoner = inner, reasoner
+        self._style, self._spec, self._until = style, spec, until
 
     async def act(self, conversation: Conversation) -> Reply:
         """Ask for a chain of thought first if this is the first message of the episode."""
         if not isinstance(conversation.last, Observation):
             return await self._inner.act(conversation)
         asked = reasoning_request(conversation.messages, self._spec)
-        reasoning = await self._inner.act(replace(conversation, messages=asked))
+        reasoning = await self._reasoner.act(replace(conversation, messages=asked))
         thought = first_thought(reasoning.text, self._until)
         if not thought or reasoning.is_context_full:
             reply, prefix = await self._inner.act(conversation), ""
@@ -75,7 +79,8 @@ class FirstThoughtActor:
         )
 
     async def close(self) -> None:
-        """Close the policy's own actor."""
+        """Close the policy's own actors."""
+        await self._reasoner.close()
         await self._inner.close()
 
 
@@ -87,7 +92,7 @@ class FirstThoughtPolicy:
         if not isinstance(policy, CanContinue):
             raise ConfigError(
                 f"the policy '{policy.info.name}' cannot be made to continue a text, as the "
-                "first-thought prefix needs it; it is for chat models and students"
+                "first-thought prefix needs it; it is for experts, chat models and students"
             )
         self._policy, self._until = policy, until
         self._is_checked = False
@@ -109,8 +114,9 @@ class FirstThoughtPolicy:
             assert isinstance(self._policy, CanContinue)
             self._policy.check_continuation(episode.format.begin("First, this."))
             self._is_checked = True
+        reasoner = await self._policy.begin(replace(episode, format=CotFormat()))
         actor = await self._policy.begin(episode)
-        return FirstThoughtActor(actor, episode.format, episode.env.spec, self._until)
+        return FirstThoughtActor(actor, reasoner, episode.format, episode.env.spec, self._until)
 
     async def __aenter__(self) -> Self:
         """Open the policy."""

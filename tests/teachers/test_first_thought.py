@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 import torch
-from agentkd_envs import make_env
+from agentkd_envs import Task, make_env
 from fault_server import Body, Fault, FaultServer
 from transformers import (
     AddedToken,
@@ -22,11 +22,11 @@ from agentkd.calls.continuation import Continuation, ContinuationMode
 from agentkd.calls.openai_client import OpenAIClient
 from agentkd.episode import run_episode
 from agentkd.errors import ConfigError, ContinuationError
-from agentkd.policies import ExpertPolicy, Policy
+from agentkd.policies import ExpertPolicy, Policy, RandomPolicy
 from agentkd.policies.chat import ChatPolicy
 from agentkd.policies.first_thought import FirstThoughtPolicy, first_thought
 from agentkd.policies.student import StudentPolicy
-from agentkd.prompts import action_format
+from agentkd.prompts import CanBegin, action_format
 from agentkd.students.decoder import Sampling
 from agentkd.students.tiny import BASE
 from agentkd.train.labels import ChatRenderer
@@ -94,6 +94,15 @@ def play(policy: Policy, style: str = "codeact", steps: int = 2) -> Trajectory:
         raise group.exceptions[0] from None
 
 
+def play_question(policy: Policy, task: Task, style: str, source: str) -> Trajectory:
+    async def go() -> Trajectory:
+        async with policy:
+            env, form = make_env("questions", source=source), action_format(style)
+            return await run_episode(policy, env, task, form, max_steps=8)
+
+    return anyio.run(go)
+
+
 @pytest.mark.parametrize("mode", ["token_ids", "text"])
 def test_over_completions_the_prompt_ends_with_the_prefix(
     template: Path, mode: ContinuationMode
@@ -144,8 +153,34 @@ def test_a_teacher_that_cannot_continue_is_refused_before_the_first_call() -> No
         with pytest.raises(ConfigError, match="no thought to begin with"):
             play(teacher(server, "refuse", None), "bare")
         assert server.requests == []
-    with pytest.raises(ConfigError, match="expert"):
-        FirstThoughtPolicy(ExpertPolicy())
+    with pytest.raises(ConfigError, match="random"):
+        FirstThoughtPolicy(RandomPolicy())
+
+
+@pytest.mark.parametrize("style", ["codeact", "react"])
+@pytest.mark.parametrize("source", ["world", "sums"])
+def test_an_expert_goes_on_from_what_its_reasoner_thought(style: str, source: str) -> None:
+    env = make_env("questions", source=source)
+    for task in env.tasks("train", 3):
+        plain, begun = (
+            play_question(policy, task, style, source)
+            for policy in (ExpertPolicy(), FirstThoughtPolicy(ExpertPolicy(), "sentence"))
+        )
+        facts = begun.steps[0].info["first_thought"]
+        thought = first_thought(facts["chain_of_thought"], "sentence")
+        form = action_format(style)
+        assert isinstance(form, CanBegin)
+        assert facts["prefix"] == form.begin(thought)
+        assert begun.steps[0].text.startswith(facts["prefix"] + plain.steps[0].thought)
+        assert [step.action for step in begun.steps] == [step.action for step in plain.steps]
+        assert [step.text for step in begun.steps[1:]] == [step.text for step in plain.steps[1:]]
+        assert plain.outcome.success and begun.outcome.success
+        assert begun.policy.name == "expert+ftp"
+
+
+def test_an_environment_without_a_reasoner_has_no_first_thought() -> None:
+    with pytest.raises(ConfigError, match="no expert that answers at once"):
+        play(FirstThoughtPolicy(ExpertPolicy()))
 
 
 def test_the_record_says_what_was_taken_over_and_what_it_cost() -> None:

@@ -7,9 +7,9 @@ from agentkd_envs.questions.world.names import GIVEN_NAMES, STEMS, stem
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentkd.students.copying import build_copying_model
 from agentkd.students.load import Student, load_student
 from agentkd.students.question_texts import solved_questions
-from agentkd.students.copying import build_copying_model
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ def test_a_code_is_the_same_six_tokens_wherever_it_stands(student):
     codes = [product.asin for product in generated_catalogue().products[:200]]
     for code in codes:
         expected = ["B", *(code[n : n + 2] for n in (1, 3, 5, 7)), code[9]]
-        for before, after in (("Action: click[", "]"), (" [SEP] ", " [SEP] "), ("Thought: ", " may fit")):
+        places = ("Action: click[", "]"), (" [SEP] ", " [SEP] "), ("Thought: ", " may fit")
+        for before, after in places:
             found = pieces(student, before + code + after)
             start = found.index("B")
             assert found[start : start + 6] == expected

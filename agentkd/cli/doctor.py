@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from agentkd_envs import EnvError, env_names
 from agentkd_envs.scienceworld.java import java_path
 
+from agentkd.machine import memory_bytes
 from agentkd.students.load import BUILT_IN
 from agentkd.students.smollm2 import INSTALL as INSTALL_SMOLLM2
 
@@ -72,8 +73,7 @@ def _package(name: str) -> Finding:
 
 
 def _memory() -> Finding:
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    gib = pages * size / 2**30
+    gib = memory_bytes() / 2**30
     remedy = "the demo needs about 2 GiB; close other programs"
     return Finding("memory", gib >= 2, f"{gib:.1f} GiB, {os.cpu_count()} cores", remedy)
 

@@ -20,10 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from agentkd.students.tiny import CONTEXT
-
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaForCausalLM
 
 CONSTANT = slice(0, 1)
 TOKEN = slice(1, 97)
@@ -35,30 +33,6 @@ _LOOK_BACK_GAIN = 0.9
 _MATCH = ((6, 12, 2.5), (12, 16, 3.2))
 """For the token and its predecessor: first and last pair of slow dimensions, and gain."""
 _WRITE_BEFORE, _WRITE_PREDICTED = 0.15, 0.6
-
-
-def build_copying_model(tokenizer: "PreTrainedTokenizerFast", seed: int = 0) -> "LlamaForCausalLM":
-    """Make a Llama of four layers for a tokenizer, random but for the heads that copy."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=704,
-        num_hidden_layers=4,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        max_position_embeddings=CONTEXT,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-        tie_word_embeddings=False,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-    )
-    torch.manual_seed(seed)
-    model = LlamaForCausalLM(config)
-    set_copying_heads(model, seed)
-    return model
 
 
 def set_copying_heads(model: "LlamaForCausalLM", seed: int = 0) -> None:

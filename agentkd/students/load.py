@@ -106,11 +106,10 @@ def _load(name: str, source: str) -> Student:
 
 
 def _tiny_questions() -> Student:
-    from agentkd.students.copying import build_copying_model
-    from agentkd.students.tiny_questions import build_question_tokenizer
+    from agentkd.students.tiny_questions import build_question_model, build_question_tokenizer
 
     tokenizer = build_question_tokenizer()
-    return Student("tiny_questions", build_copying_model(tokenizer), tokenizer)
+    return Student("tiny_questions", build_question_model(tokenizer), tokenizer)
 
 
 def _load_adapter(name: str) -> Student:

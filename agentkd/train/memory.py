@@ -12,11 +12,11 @@ and 5 of the feed-forward width for each layer and token (norms, projections, ro
 residuals; gate, its activation, up and product), and one of each layer with gradient checkpointing.
 """
 
-import os
 from typing import Any
 
 import torch
 
+from agentkd.machine import memory_bytes
 from agentkd.students.load import device_of_this_machine
 from agentkd.train.shared_prefix import WORTHWHILE
 
@@ -49,15 +49,11 @@ def rows_at_once(
         free, _ = torch.cuda.mem_get_info()
         tokens = (free - state_bytes(model, has_adapter=has_adapter)) / 2 / per_token
     else:
-        tokens = _memory_of_this_machine() * SHARE_OF_MEMORY / per_token
+        tokens = memory_bytes() * SHARE_OF_MEMORY / per_token
         if alike < WORTHWHILE:
             tokens = min(tokens, ENOUGH_TOKENS)
     fitting = (part for part in parts if alike + part * (tokens_per_row - alike) <= tokens)
     return next(fitting, 1)
-
-
-def _memory_of_this_machine() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def activation_bytes(model: Any, *, is_checkpointed: bool) -> int:

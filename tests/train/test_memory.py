@@ -55,8 +55,7 @@ def test_rows_that_begin_alike_are_taken_together_where_memory_allows(
 ) -> None:
     parts = []
     for gigabytes in (1, 24, 240):
-        memory_bytes = gigabytes * 2**30
-        monkeypatch.setattr(memory, "_memory_of_this_machine", lambda size=memory_bytes: size)
+        monkeypatch.setattr(memory, "memory_bytes", lambda size=gigabytes * 2**30: size)
         parts.append(at_once(large, 16, 900, alike=300))
         assert at_once(large, 16, 900, alike=300, is_checkpointed=True) >= parts[-1]
         assert at_once(large, 16, 900) == 1

@@ -20,8 +20,8 @@ from agentkd_envs.retrieval.engine import Hits, need_package, ranked
 
 EXACT_UP_TO = 20_000
 SAME_GRAPH_UP_TO = 200_000
-"""Vectors of which one thread builds the graph, so that it is the same each time and lacks no link;
-threads that build one together now and then lose some."""
+"""Vectors of which one thread builds the graph, so that it is the same each time; what several
+threads build depends on which of them is first."""
 SHARD = 4096
 """Documents that are encoded between two notes of how far it is."""
 

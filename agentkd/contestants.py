@@ -117,4 +117,11 @@ def _policy(name: str, run: RunFolder, recipe: Recipe) -> Callable[[], Policy]:
 def _local(source: str, name: str, recipe: Recipe) -> Policy:
     settings = recipe.eval
     author: Author = "base" if name == "untrained" else "student"
-    return local_policy(source, name, author, settings.max_new_tokens, settings.temperature)
+    return local_policy(
+        source,
+        name,
+        author,
+        settings.max_new_tokens,
+        settings.temperature,
+        precision=settings.precision,
+    )

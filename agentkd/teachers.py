@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from agentkd.calls.cache import CallCache
 from agentkd.calls.caller import Caller, ChatClient, Patience
@@ -154,19 +154,23 @@ def local_policy(
     max_tokens: int | None,
     temperature: float,
     top_p: float = 1.0,
+    precision: Literal["fp32", "bf16"] = "fp32",
 ) -> "StudentPolicy":
     """A model in this process; an answer takes at most a quarter of its context.
 
     Raises `StudentNotFoundError` if `source` names none.
     """
+    import torch
+
     from agentkd.policies.student import StudentPolicy
     from agentkd.students.decoder import Sampling
     from agentkd.students.load import device_of_this_machine, load_student
 
     student = load_student(source)
     longest = student.context // 4
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     return StudentPolicy(
-        student.model.to(device_of_this_machine()),  # type: ignore[arg-type]
+        student.model.to(device_of_this_machine(), dtype),  # type: ignore[arg-type]
         student.tokenizer,
         name=name,
         author=author,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
+import torch
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
@@ -152,7 +153,9 @@ class StudentPolicy:
             "top_p": self.sampling.top_p,
             "max_new_tokens": self.sampling.max_new_tokens,
         }
-        several = {"n": self.n} if self.n > 1 else {}
+        several: dict[str, Any] = {"n": self.n} if self.n > 1 else {}
+        if self.decoder.model.dtype != torch.float32:
+            several["dtype"] = str(self.decoder.model.dtype).removeprefix("torch.")
         return PolicyInfo(
             self.author, self._name, model=self._model_name, sampling={**sampling, **several}
         )

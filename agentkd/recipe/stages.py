@@ -1,6 +1,6 @@
 """The sections of a recipe for the world, the agents, and the stages `collect` and `eval`."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -90,6 +90,9 @@ class EvalSection(Section):
     """Sampling temperature of local models; 0 takes the most likely token."""
     max_new_tokens: int = Field(default=64, ge=1)
     """Longest reply of a local model, in tokens."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of local models. bf16 halves their memory and is several times as fast where the
+    machine computes it natively; near ties it may choose another token."""
     seed: int = 0
     """Seed of whatever is random in the policies."""
     allow_contaminated: bool = False

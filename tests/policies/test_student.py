@@ -24,6 +24,7 @@ from agentkd.store import EpisodeReader
 from agentkd.students.decoder import BatchedDecoder, Sampling
 from agentkd.students.load import load_student
 from agentkd.students.tiny import BASE
+from agentkd.teachers import local_policy
 
 
 def small_model(vocabulary: int = 300, context: int = 600) -> LlamaForCausalLM:
@@ -169,6 +170,20 @@ def test_the_record_holds_the_tokens_and_what_the_cache_saved(tmp_path: Path) ->
             assert tokenizer.decode(list(own)) == step.text
             assert step.usage.cached_tokens == cached
             cached = step.usage.prompt_tokens + step.usage.completion_tokens - 1
+
+
+def test_half_precision_plays_the_same_model_and_says_so(tmp_path: Path) -> None:
+    precise = local_policy("tiny", "tiny", "student", 24, 0.0)
+    half = local_policy("tiny", "tiny", "student", 24, 0.0, precision="bf16")
+    in_full = play(precise, tmp_path / "fp32.jsonl", 4, concurrency=4, max_steps=1)
+    in_half = play(half, tmp_path / "bf16.jsonl", 4, concurrency=4, max_steps=1)
+    for task, episode in in_full.items():
+        exact, rounded = episode.steps[0].logprobs, in_half[task].steps[0].logprobs
+        assert exact is not None and rounded is not None
+        assert rounded[0] == pytest.approx(exact[0], abs=0.1)
+        assert rounded != exact
+        assert "dtype" not in episode.policy.sampling
+        assert in_half[task].policy.sampling["dtype"] == "bfloat16"
 
 
 def test_a_full_context_ends_the_episode(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from agentkd.students.tiny import BASE
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-BUILT_IN = ("tiny", "tiny_questions", "smollm2")
+BUILT_IN = ("tiny", "tiny_questions", "tiny_shop", "smollm2")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def load_student(name: str) -> Student:
     _ask_for_large_pages()
     if name == "tiny":
         return _load(name, str(BASE))
-    if name == "tiny_questions":
-        return _tiny_questions()
+    if name in ("tiny_questions", "tiny_shop"):
+        return _copying(name)
     if name == "smollm2":
         return Student(name, *load_smollm2())
     path = Path(name)
@@ -105,11 +105,14 @@ def _load(name: str, source: str) -> Student:
     return Student(name, model, tokenizer)
 
 
-def _tiny_questions() -> Student:
-    from agentkd.students.tiny_questions import build_question_model, build_question_tokenizer
+def _copying(name: str) -> Student:
+    from agentkd.students.copying import build_copying_model
+    from agentkd.students.tiny_questions import build_question_tokenizer
+    from agentkd.students.tiny_shop import build_shop_tokenizer
 
-    tokenizer = build_question_tokenizer()
-    return Student("tiny_questions", build_question_model(tokenizer), tokenizer)
+    build = build_shop_tokenizer if name == "tiny_shop" else build_question_tokenizer
+    tokenizer = build()
+    return Student(name, build_copying_model(tokenizer, knows_words=name == "tiny_shop"), tokenizer)
 
 
 def _load_adapter(name: str) -> Student:

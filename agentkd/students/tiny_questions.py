@@ -29,10 +29,10 @@ from agentkd_envs.questions.world.relations import ORGANISATION_SORTS, RELATIONS
 from agentkd_envs.questions.world.world import MOTIFS
 
 from agentkd.students.question_texts import solved_questions
-from agentkd.students.tiny import CONTEXT, trained_tokenizer
+from agentkd.students.tiny import trained_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 QUESTIONS = 120
 """Training questions of each source that the tokenizer reads."""
@@ -76,33 +76,6 @@ def build_question_tokenizer() -> "PreTrainedTokenizerFast":
     )
     tokenizer.decoder = decoders.ByteLevel()
     return trained_tokenizer(tokenizer, _texts(), VOCABULARY)
-
-
-def build_question_model(tokenizer: "PreTrainedTokenizerFast", seed: int = 0) -> "LlamaForCausalLM":
-    """Make the model, with random weights but for the heads that copy."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from agentkd.students.copying import set_copying_heads
-
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=704,
-        num_hidden_layers=4,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        max_position_embeddings=CONTEXT,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-        tie_word_embeddings=False,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-    )
-    torch.manual_seed(seed)
-    model = LlamaForCausalLM(config)
-    set_copying_heads(model, seed)
-    return model
 
 
 def _texts() -> Iterator[str]:

@@ -7,9 +7,9 @@ from agentkd_envs.questions.world.names import GIVEN_NAMES, STEMS, stem
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentkd.students.copying import build_copying_model
 from agentkd.students.load import Student, load_student
 from agentkd.students.question_texts import solved_questions
-from agentkd.students.tiny_questions import build_question_model
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_it_is_the_same_each_time(student):
     assert again.tokenizer.get_vocab() == student.tokenizer.get_vocab()
     for first, second in zip(again.model.parameters(), student.model.parameters(), strict=True):
         assert torch.equal(first, second)
-    other = build_question_model(student.tokenizer, seed=1)
+    other = build_copying_model(student.tokenizer, seed=1)
     assert not torch.equal(other.lm_head.weight, student.model.lm_head.weight)
 
 

@@ -121,6 +121,7 @@ def test_a_study_without_a_student_is_made_and_made_only_once(tmp_path: Path) ->
     path = study_file(
         tmp_path,
         {
+            "played": {"stages": ["collect"], "set": {"collect": {"episodes": 2}}},
             "short": {"stages": ["eval"], "seeds": [0, 1], "set": QUICK},
             "long": {"stages": ["eval"], "set": {**QUICK, "agent": {"max_steps": 40}}},
         },
@@ -132,15 +133,17 @@ def test_a_study_without_a_student_is_made_and_made_only_once(tmp_path: Path) ->
     dry = agentkd(*command, "--dry-run")
     assert "short, seed 1" in dry.stdout
     assert not out.exists()
+    collected = agentkd(*command, "--only", "played")
+    assert f"nothing is evaluated yet; the whole study: agentkd study {path}" in collected.stdout
     one = agentkd(*command, "--only", "long")
     assert "short: not evaluated yet" in one.stdout
     assert not (out / "short").exists()
     agentkd(*command)
-    stores = {store: store.read_bytes() for store in out.rglob("*.jsonl")}
+    stores = {store: store.read_bytes() for store in out.rglob("eval/*.jsonl")}
     assert len(stores) == 3 * 2 * 2
     again = agentkd(*command)
     assert again.stdout.count("eval: finished already") == 3
-    assert {store: store.read_bytes() for store in out.rglob("*.jsonl")} == stores
+    assert {store: store.read_bytes() for store in out.rglob("eval/*.jsonl")} == stores
     assert "max_steps: 6 against 40" in again.stdout
     assert ", despite max_steps" not in (out / "RESULTS.md").read_text()
     path.write_text(path.read_text() + "despite: [max_steps]\n")

@@ -71,6 +71,9 @@ def _finish(console: Console, study: Study, folder: Path, command: str) -> None:
     from agentkd.study_results import study_results, write_study_results
 
     results = study_results(study, folder)
+    if not results.standings and any("eval" in one.stages for one in study.runs.values()):
+        console.print(f"nothing is evaluated yet; the whole study: {command}", highlight=False)
+        return
     if not results.standings:
         raise ConfigError(
             f"no run of '{study.name}' is evaluated; add the stage eval to one of its runs"

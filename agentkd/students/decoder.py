@@ -23,6 +23,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from agentkd.errors import ConfigError
+from agentkd.students.grouped_attention import grouped_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -254,18 +255,27 @@ class BatchedDecoder:
         chosen = torch.tensor([index for index, row in enumerate(rows) if id(row) in reading])
         last = torch.tensor([len(pending[index]) - 1 for index in chosen.tolist()])
         kept, place = torch.unique(last, return_inverse=True)
-        logits: torch.Tensor = self.model(
-            input_ids=ids.to(device),
-            attention_mask=mask[:, None].to(device),
-            position_ids=view.positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=kept.to(device),
-        ).logits
+        with grouped_attention(self.model):
+            logits: torch.Tensor = self.model(
+                input_ids=ids.to(device),
+                attention_mask=self._as_mask(mask[:, None].to(device)),
+                position_ids=view.positions,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=kept.to(device),
+            ).logits
         for row in readers:
             row.length += len(row.pending)
             row.pending = []
         return logits[chosen.to(device), place.to(device)].float()
+
+    def _as_mask(self, allowed: torch.Tensor) -> torch.Tensor:
+        """What the model's attention takes: eager attention adds its mask to the scores."""
+        config: Any = self.model.config.get_text_config(decoder=True)
+        if config._attn_implementation != "eager":
+            return allowed
+        dtype = self.model.dtype
+        return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(dtype)
 
     def _choose(self, rows: list[Row], logits: torch.Tensor) -> list[Row]:
         if any(row.copies for row in rows):

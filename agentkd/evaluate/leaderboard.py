@@ -25,6 +25,7 @@ from agentkd.run_folder import RunFolder
 
 BEGIN = "<!-- leaderboard: written by agentkd leaderboard -->"
 END = "<!-- end of the leaderboard -->"
+TRAINED_BY_NO_RUN = ("expert", "random")
 COLUMNS = (
     *("policy", "success", "95 % CI", "episodes", "seeds", "reward", "steps", "tokens", "made by"),
 )
@@ -149,7 +150,7 @@ def _section(entries: Sequence[Entry], remarks: Sequence[str], command: str) -> 
         yield f"| {' | '.join(COLUMNS)} |"
         yield "|---" * len(COLUMNS) + "|"
         rows.sort(key=lambda one: (-one[1].result.success_rate, one[1].run, one[1].result.policy))
-        yield from (_row(row, numbers[entry.path]) for entry, row in rows)
+        yield from _rows(rows, numbers)
         yield ""
     yield (
         "Seeds: how many, and the range of their success rates. Tokens: written per episode. "
@@ -171,22 +172,41 @@ def _section(entries: Sequence[Entry], remarks: Sequence[str], command: str) -> 
         yield from (f"- {remark}" for remark in remarks)
 
 
-def _row(row: Standing, number: int) -> str:
+def _rows(rows: Sequence[tuple[Entry, Standing]], numbers: Mapping[Path, int]) -> Iterator[str]:
+    """One line per row; what no run trains stands once, if it did the same in several runs."""
+    lines: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+    for entry, row in rows:
+        policy, cells = row.result.policy, _cells(row)
+        is_shared = policy in TRAINED_BY_NO_RUN
+        key = (policy if is_shared else f"{row.run}: {policy}", *cells)
+        lines.setdefault(key, []).append((_label(entry, row), numbers[entry.path]))
+    for key, same in lines.items():
+        label = key[0] if len(same) > 1 else same[0][0]
+        sources = ", ".join(str(number) for number in sorted(number for _, number in same))
+        yield f"| {' | '.join([label, *key[1:], sources])} |"
+
+
+def _label(entry: Entry, row: Standing) -> str:
+    policy = row.result.policy
+    if policy.partition("+")[0] != "untrained":
+        return f"{row.run}: {policy}"
+    values = RunFolder(folders_of(entry.path)[0]).recipe_values()
+    student = (values.get("train") or {}).get("student")
+    return f"{row.run}: {policy}" + (f" ({student})" if student else "")
+
+
+def _cells(row: Standing) -> tuple[str, ...]:
     result = row.result
     low, high = min(row.seed_rates), max(row.seed_rates)
-    seeds = f"{len(row.seeds)} ({100 * low:.1f}-{100 * high:.1f} %)" if row.seeds else "1"
-    cells = [
-        f"{row.run}: {result.policy}",
+    return (
         f"{100 * result.success_rate:.1f} %" if result.episodes else "-",
         f"{100 * result.ci_low:.1f}-{100 * result.ci_high:.1f} %",
         f"{result.episodes:,}",
-        seeds,
+        f"{len(row.seeds)} ({100 * low:.1f}-{100 * high:.1f} %)" if row.seeds else "1",
         f"{result.mean_reward:.3f}",
         f"{result.mean_steps:.1f}",
         f"{result.mean_completion_tokens:,.0f}",
-        str(number),
-    ]
-    return f"| {' | '.join(cells)} |"
+    )
 
 
 def _world(about: Mapping[str, Any]) -> str:

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_compare import BROKEN, episode, episodes, store
+from test_compare import ABOUT, BROKEN, episode, episodes, store
 from test_pooling import seeded
 
 from agentkd.errors import ConfigError, MissingStageError, StorageError
 from agentkd.evaluate.leaderboard import BEGIN, END, leaderboard, read_entries, with_section
+from agentkd.evaluate.summary import summarise, write_summary
 from agentkd.recipe import build_recipe, recipe_values
 from agentkd.run_folder import RunFolder, write_json
 
@@ -57,6 +58,27 @@ def test_a_study_stands_with_its_own_command_and_the_range_of_its_seeds(tmp_path
     assert "| 8 | 2 (50.0-75.0 %) |" in text
     assert "1. a: `agentkd study x.yaml --run study`" in text
     assert f"- {study}/b: not evaluated yet; left out" in text
+
+
+def test_what_no_run_trains_stands_once_and_untrained_students_have_names(tmp_path: Path) -> None:
+    for run, outcomes in (("a", [1, 0]), ("b", [1, 0]), ("c", [1, 1])):
+        played = episodes(outcomes)
+        for policy in ("expert", "untrained"):
+            store(tmp_path / run, played, policy)
+        both = [summarise(policy, "unseen", played) for policy in ("expert", "untrained")]
+        write_summary(RunFolder(tmp_path / run).summary, both, ABOUT)
+        recipe = build_recipe(recipe_values("household_small"), {"train.student": f"models/{run}"})
+        RunFolder(tmp_path / run).claim("eval", recipe)
+    text = page(*(tmp_path / run for run in "abc"))
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    told = {(row[0].removeprefix("| "), row[-1].removesuffix(" |")) for row in rows[1:]}
+    assert told == {
+        ("expert", "1, 2"),
+        ("c: expert", "3"),
+        ("a: untrained (models/a)", "1"),
+        ("b: untrained (models/b)", "2"),
+        ("c: untrained (models/c)", "3"),
+    }
 
 
 def test_what_broke_is_said(tmp_path: Path) -> None:

@@ -191,7 +191,11 @@ def _label(entry: Entry, row: Standing) -> str:
     if policy.partition("+")[0] != "untrained":
         return f"{row.run}: {policy}"
     values = RunFolder(folders_of(entry.path)[0]).recipe_values()
-    student = (values.get("train") or {}).get("student")
+    student = str((values.get("train") or {}).get("student") or "")
+    if Path(student).is_absolute():
+        within = entry.path.parent.absolute()
+        is_near = Path(student).is_relative_to(within)
+        student = str(Path(student).relative_to(within)) if is_near else Path(student).name
     return f"{row.run}: {policy}" + (f" ({student})" if student else "")
 
 

@@ -50,7 +50,8 @@ def test_the_studies_compare_arms_of_one_size(tmp_path: Path, world: str) -> Non
     arms = {run.name: run.recipe for run in planned if "eval" in run.stages}
     assert {"expert_only", "rejection_sampling", "mix_all", "step"} <= arms.keys()
     assert len({arm.train.trained_tokens for arm in arms.values()}) == 1
-    assert {arm.train.student for arm in arms.values()} == {"tiny"}
+    student = {"household": "tiny", "shop": "tiny_shop"}[world]
+    assert {arm.train.student for arm in arms.values()} == {student}
     assert {(arm.eval.episodes, *(arm.eval.splits or ())) for arm in arms.values()} == {
         (200, "seen", "unseen")
     }

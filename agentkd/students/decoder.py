@@ -23,7 +23,6 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from agentkd.errors import ConfigError
-from agentkd.students.grouped_attention import grouped_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -255,15 +254,14 @@ class BatchedDecoder:
         chosen = torch.tensor([index for index, row in enumerate(rows) if id(row) in reading])
         last = torch.tensor([len(pending[index]) - 1 for index in chosen.tolist()])
         kept, place = torch.unique(last, return_inverse=True)
-        with grouped_attention(self.model):
-            logits: torch.Tensor = self.model(
-                input_ids=ids.to(device),
-                attention_mask=self._as_mask(mask[:, None].to(device)),
-                position_ids=view.positions,
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=kept.to(device),
-            ).logits
+        logits: torch.Tensor = self.model(
+            input_ids=ids.to(device),
+            attention_mask=self._as_mask(mask[:, None].to(device)),
+            position_ids=view.positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=kept.to(device),
+        ).logits
         for row in readers:
             row.length += len(row.pending)
             row.pending = []

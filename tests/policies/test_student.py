@@ -86,6 +86,25 @@ def test_interleaved_conversations_equal_separate_ones() -> None:
     assert checked > 40
 
 
+def test_eager_attention_writes_what_pytorchs_does() -> None:
+    prompts = ([1, 2, 3], [7], [4, 4, 9, 8, 2])
+
+    def written(attention: str) -> tuple[list[list[int]], list[float]]:
+        model = small_model()
+        model.set_attn_implementation(attention)
+        decoder = BatchedDecoder(model)
+        rows = [decoder.open() for _ in prompts]
+        for row, prompt in zip(rows, prompts, strict=True):
+            decoder.submit(row, prompt, Sampling(8), -1, 0)
+        while decoder.has_work:
+            decoder.step()
+        return [row.written for row in rows], [one for row in rows for one in row.logprobs]
+
+    (tokens, logprobs), (eager_tokens, eager_logprobs) = written("sdpa"), written("eager")
+    assert eager_tokens == tokens
+    assert eager_logprobs == pytest.approx(logprobs, abs=1e-4)
+
+
 def test_logprobs_are_those_of_the_model() -> None:
     model = small_model()
     decoder = BatchedDecoder(model)

@@ -91,8 +91,8 @@ class EvalSection(Section):
     max_new_tokens: int = Field(default=64, ge=1)
     """Longest reply of a local model, in tokens."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of local models. bf16 halves their memory and is several times as fast where the
-    machine computes it natively; near ties it may choose another token."""
+    """Arithmetic of local models. bf16 halves their memory, and is faster where the machine
+    computes it natively; near ties it may choose another token."""
     seed: int = 0
     """Seed of whatever is random in the policies."""
     allow_contaminated: bool = False

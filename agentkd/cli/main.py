@@ -1,6 +1,7 @@
 """The commands."""
 
 import logging
+import shlex
 import sys
 import time
 import warnings
@@ -107,7 +108,10 @@ def demo(recipe: RecipeOption = None, *, run: RunOption = None) -> None:
     path = report_run(run)
     minutes = (time.monotonic() - started) / 60
     console.print(f"\nDone in {minutes:.1f} minutes. Open {path} in a browser.")
-    name_next("agentkd demo --run runs/longer --collect.episodes 60000", "train longer for more")
+    chosen = str(recipe or resolved.name)
+    named = [] if chosen == DEFAULT_RECIPE else [chosen]
+    longer = ["--run", "runs/longer", "--collect.episodes", str(6 * resolved.collect.episodes)]
+    name_next(shlex.join(["agentkd", "demo", *named, *longer]), "train longer for more")
 
 
 @app.command

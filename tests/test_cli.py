@@ -58,7 +58,7 @@ def test_the_demo_is_the_whole_loop_and_does_nothing_twice(tmp_path: Path) -> No
     first = agentkd("demo", "--run", run, *QUICK)
     for stage in ("Collect", "Curate", "Train", "Evaluate", "report.html"):
         assert stage in first.stdout
-    assert "agentkd demo --run runs/longer --collect.episodes 360" in first.stdout
+    assert "agentkd demo --run runs/longer --collect.episodes 60000" in first.stdout
     store = (tmp_path / "run" / "trajectories.jsonl").read_bytes()
     again = agentkd("demo", "--run", run)
     assert "finished already" in again.stdout

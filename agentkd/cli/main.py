@@ -1,7 +1,6 @@
 """The commands."""
 
 import logging
-import shlex
 import sys
 import time
 import warnings
@@ -108,10 +107,9 @@ def demo(recipe: RecipeOption = None, *, run: RunOption = None) -> None:
     path = report_run(run)
     minutes = (time.monotonic() - started) / 60
     console.print(f"\nDone in {minutes:.1f} minutes. Open {path} in a browser.")
-    chosen = str(recipe or resolved.name)
-    named = [] if chosen == DEFAULT_RECIPE else [chosen]
-    longer = ["--run", "runs/longer", "--collect.episodes", str(6 * resolved.collect.episodes)]
-    name_next(shlex.join(["agentkd", "demo", *named, *longer]), "train longer for more")
+    if resolved.name == DEFAULT_RECIPE:
+        longer = "agentkd demo --run runs/longer --collect.episodes 60000"
+        name_next(longer, "train longer for more")
 
 
 @app.command

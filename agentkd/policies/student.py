@@ -153,11 +153,14 @@ class StudentPolicy:
             "top_p": self.sampling.top_p,
             "max_new_tokens": self.sampling.max_new_tokens,
         }
-        several: dict[str, Any] = {"n": self.n} if self.n > 1 else {}
-        if self.decoder.model.dtype != torch.float32:
-            several["dtype"] = str(self.decoder.model.dtype).removeprefix("torch.")
+        several = {"n": self.n} if self.n > 1 else {}
+        dtype = self.decoder.model.dtype
+        rounded = {} if dtype == torch.float32 else {"dtype": str(dtype).removeprefix("torch.")}
         return PolicyInfo(
-            self.author, self._name, model=self._model_name, sampling={**sampling, **several}
+            self.author,
+            self._name,
+            model=self._model_name,
+            sampling={**sampling, **several, **rounded},
         )
 
     def with_candidates(self, n: int, temperature: float, top_p: float) -> "StudentPolicy":

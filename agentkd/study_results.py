@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agentkd.errors import PairingError, StorageError
 from agentkd.evaluate.compare import Comparison, compare
-from agentkd.evaluate.provenance import hardware, machine, versions
+from agentkd.evaluate.provenance import hardware, machine, revision, software
 from agentkd.evaluate.side import read_side
 from agentkd.evaluate.standing import Standing, is_evaluated, standings
 from agentkd.evaluate.summary import Share
@@ -207,5 +207,5 @@ def _made_with(study: Study, folder: Path) -> Iterator[str]:
     for found in manifests:
         yield f"machine: {hardware(found)}"
     for found in manifests:
-        yield f"software: {versions(found)}"
+        yield f"software: {software(found)}, revision {revision(found)}"
     yield f"recipe: {study.recipe}"

@@ -1,16 +1,17 @@
 """The leaderboard: stored evaluations of runs and studies as tables, one per world and split.
 
 A world is an environment with its options, protocol and step limit; only rows of one table can be
-held against each other. Each row names the entry that it comes from, and each entry says with which
-command, software and machine it was made. The command of a single run is told from its settings, as
-those that differ from its recipe; that of a study is the one that wrote its results.
+held against each other. A row says from which model and by which method its student was made, and
+has the number of the run or study that it comes from, below with command, software and machine. The
+command of a single run is told from its settings, as those that differ from its recipe; that of a
+study is the one that wrote its results.
 
 A file may hold other text: only what stands between the two markers is replaced.
 """
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import yaml
 
 from agentkd.errors import ConfigError, MissingStageError, StorageError
-from agentkd.evaluate.provenance import hardware, machine, versions
+from agentkd.evaluate.provenance import hardware, machine, revision, software
 from agentkd.evaluate.standing import Standing, folders_of, is_evaluated, standings
 from agentkd.recipe import build_recipe, flat, recipe_values, shipped_recipes
 from agentkd.run_folder import RunFolder
@@ -27,18 +28,30 @@ BEGIN = "<!-- leaderboard: written by agentkd leaderboard -->"
 END = "<!-- end of the leaderboard -->"
 TRAINED_BY_NO_RUN = ("expert", "random")
 COLUMNS = (
-    *("policy", "success", "95 % CI", "episodes", "seeds", "reward", "steps", "tokens", "made by"),
+    *("policy", "model", "method", "trained tokens", "success", "95 % CI", "episodes", "seeds"),
+    *("reward", "steps", "tokens", "made by"),
 )
+NOTHING, NONE = "-", "none"
 
 
 @dataclass(frozen=True)
 class Entry:
     """A run, or a run of a study, with its rows."""
 
+    source: Path
+    """The run or study as it was named."""
     path: Path
     command: str
     rows: tuple[Standing, ...]
     manifest: Mapping[str, Any]
+    train: Mapping[str, Any]
+    """The section `train` of its recipe."""
+
+    @property
+    def name(self) -> str:
+        """Run, or study and run."""
+        is_run = self.path == self.source
+        return self.path.name if is_run else f"{self.source.name}/{self.path.name}"
 
 
 def read_entries(paths: Sequence[Path]) -> tuple[list[Entry], list[str]]:
@@ -58,7 +71,8 @@ def read_entries(paths: Sequence[Path]) -> tuple[list[Entry], list[str]]:
                 continue
             rows = standings(run.name, run)
             command = of_study["command"] if of_study else _command(run)
-            entries.append(Entry(run, command, tuple(rows), machine(run)))
+            train = RunFolder(folders_of(run)[0]).recipe_values().get("train") or {}
+            entries.append(Entry(path, run, command, tuple(rows), machine(run), train))
     if not any(entry.rows for entry in entries):
         raise MissingStageError(
             f"none of {', '.join(map(str, paths))} is evaluated; evaluate a run with: "
@@ -91,14 +105,19 @@ def with_section(page: str, section: str) -> str:
 
 
 def _study(path: Path) -> dict[str, Any]:
-    """What a study has written of itself; empty for a run."""
+    """The command of a study and its runs that are evaluated; empty for a run."""
     results = path / "results.json"
     if not results.is_file():
         return {}
     try:
         found = json.loads(results.read_text(encoding="utf-8"))
-        return {"command": str(found["command"]), "runs": list(found["study"]["runs"])}
-    except (ValueError, KeyError, TypeError) as error:
+        played = [
+            name
+            for name, run in found["study"]["runs"].items()
+            if "eval" in run.get("stages", ["eval"])
+        ]
+        return {"command": str(found["command"]), "runs": played}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(
             f"{results} is damaged ({type(error).__name__}: {error}); write it again with the "
             "study's command"
@@ -139,7 +158,8 @@ def _section(entries: Sequence[Entry], remarks: Sequence[str], command: str) -> 
     yield ""
     yield f"    {command}"
     yield ""
-    numbers = {entry.path: number for number, entry in enumerate(entries, start=1)}
+    sources = list(dict.fromkeys(entry.source for entry in entries))
+    numbers = {source: number for number, source in enumerate(sources, start=1)}
     tables: dict[tuple[str, str], list[tuple[Entry, Standing]]] = {}
     for entry in entries:
         for row in entry.rows:
@@ -149,54 +169,94 @@ def _section(entries: Sequence[Entry], remarks: Sequence[str], command: str) -> 
         yield ""
         yield f"| {' | '.join(COLUMNS)} |"
         yield "|---" * len(COLUMNS) + "|"
-        rows.sort(key=lambda one: (-one[1].result.success_rate, one[1].run, one[1].result.policy))
+        rows.sort(key=lambda one: (-one[1].result.success_rate, one[0].name, one[1].result.policy))
         yield from _rows(rows, numbers)
         yield ""
     yield (
-        "Seeds: how many, and the range of their success rates. Tokens: written per episode. "
-        "Intervals are Wilson's, or the cluster bootstrap over tasks where a task was played "
-        "several times."
+        "Model: what the training began from. Trained tokens: with loss, counted each time. Seeds: "
+        "how many, and the range of their success rates. Tokens: written per episode. Intervals "
+        "are Wilson's, or the cluster bootstrap over tasks where a task was played several times."
     )
     yield ""
-    for entry in entries:
-        yield f"{numbers[entry.path]}. {entry.path.name}: `{entry.command}`  "
-        played = {
-            name: version
-            for row in entry.rows
-            for name, version in (row.about.get("versions") or {}).items()
-        }
-        worlds = "".join(f", {name} {version}" for name, version in played.items())
-        yield f"   {versions(entry.manifest)}{worlds}; {hardware(entry.manifest)}"
+    yield from _sources(entries, numbers)
     if remarks:
         yield ""
         yield from (f"- {remark}" for remark in remarks)
+
+
+def _sources(entries: Sequence[Entry], numbers: Mapping[Path, int]) -> Iterator[str]:
+    """What made the rows of each number; software and machine once, if all had the same."""
+    stands_on = {entry.path: _stands_on(entry) for entry in entries}
+    is_same = len(set(stands_on.values())) == 1
+    for source, number in numbers.items():
+        own = [entry for entry in entries if entry.source == source]
+        yield f"{number}. `{own[0].command}`  "
+        facts = [*_played(own), *_each(f"revision {revision(entry.manifest)}" for entry in own)]
+        if not is_same:
+            facts += _each(stands_on[entry.path] for entry in own)
+        yield f"   {'; '.join(facts)}"
+    if is_same:
+        yield ""
+        yield f"All of them: {next(iter(stands_on.values()))}."
+
+
+def _stands_on(entry: Entry) -> str:
+    return f"{software(entry.manifest)}; {hardware(entry.manifest)}"
+
+
+def _played(entries: Sequence[Entry]) -> list[str]:
+    """Environments with the versions of what decides an episode."""
+    return _each(
+        f"{row.about.get('env', 'unknown world')}: "
+        + (
+            ", ".join(f"{name} {version or NONE}" for name, version in versions.items())
+            if (versions := row.about.get("versions"))
+            else "versions not recorded"
+        )
+        for entry in entries
+        for row in entry.rows
+    )
+
+
+def _each(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
 
 
 def _rows(rows: Sequence[tuple[Entry, Standing]], numbers: Mapping[Path, int]) -> Iterator[str]:
     """One line per row; what no run trains stands once, if it did the same in several runs."""
     lines: dict[tuple[str, ...], list[tuple[str, int]]] = {}
     for entry, row in rows:
-        policy, cells = row.result.policy, _cells(row)
-        is_shared = policy in TRAINED_BY_NO_RUN
-        key = (policy if is_shared else f"{row.run}: {policy}", *cells)
-        lines.setdefault(key, []).append((_label(entry, row), numbers[entry.path]))
+        policy, label = row.result.policy, f"{entry.name}: {row.result.policy}"
+        key = (policy if policy in TRAINED_BY_NO_RUN else label, *_made(entry, row), *_cells(row))
+        lines.setdefault(key, []).append((label, numbers[entry.source]))
     for key, same in lines.items():
         label = key[0] if len(same) > 1 else same[0][0]
-        sources = ", ".join(str(number) for number in sorted(number for _, number in same))
+        sources = ", ".join(str(number) for number in sorted({number for _, number in same}))
         yield f"| {' | '.join([label, *key[1:], sources])} |"
 
 
-def _label(entry: Entry, row: Standing) -> str:
-    policy = row.result.policy
-    if policy.partition("+")[0] != "untrained":
-        return f"{row.run}: {policy}"
-    values = RunFolder(folders_of(entry.path)[0]).recipe_values()
-    student = str((values.get("train") or {}).get("student") or "")
-    if Path(student).is_absolute():
-        within = entry.path.parent.absolute()
-        is_near = Path(student).is_relative_to(within)
-        student = str(Path(student).relative_to(within)) if is_near else Path(student).name
-    return f"{row.run}: {policy}" + (f" ({student})" if student else "")
+def _made(entry: Entry, row: Standing) -> tuple[str, str, str]:
+    """Model, method and trained tokens."""
+    who = row.result.policy.partition("+")[0]
+    model = _model(entry) if who in ("student", "untrained") else NOTHING
+    if who != "student":
+        return model, NOTHING, NOTHING
+    method = str(entry.train.get("method") or NOTHING) + (
+        ", LoRA" if entry.train.get("lora") else ""
+    )
+    tokens = row.trained_tokens
+    return model, method, NOTHING if tokens is None else f"{tokens:,.0f}"
+
+
+def _model(entry: Entry) -> str:
+    """What the student was before its training; a path from where the run is."""
+    student = str(entry.train.get("student") or NOTHING)
+    if not Path(student).is_absolute():
+        return student
+    for folder in (entry.source.parent.absolute(), entry.path.parent.absolute()):
+        if Path(student).is_relative_to(folder):
+            return str(Path(student).relative_to(folder))
+    return "/".join(Path(student).parts[-2:])
 
 
 def _cells(row: Standing) -> tuple[str, ...]:

@@ -31,12 +31,15 @@ def hardware(manifest: Mapping[str, Any]) -> str:
     return f"{processor}, {manifest.get('cpu_cores', '?')} cores{cards}"
 
 
-def versions(manifest: Mapping[str, Any]) -> str:
-    """The software of a manifest in words."""
+def software(manifest: Mapping[str, Any]) -> str:
+    """The packages of a manifest in words."""
     known = {name: value for name, value in (manifest.get("versions") or {}).items() if value}
     listed = [f"{name} {value}" for name, value in known.items()]
-    if manifest.get("git_revision"):
-        listed.append(f"revision {manifest['git_revision']}")
     if manifest.get("python"):
         listed.append(f"Python {manifest['python']}")
-    return ", ".join(listed) or "not recorded"
+    return ", ".join(listed) or "software not recorded"
+
+
+def revision(manifest: Mapping[str, Any]) -> str:
+    """The git revision of a manifest in words."""
+    return str(manifest.get("git_revision") or "not recorded")

@@ -31,33 +31,59 @@ def page(*paths: Path) -> str:
 
 
 def test_a_row_has_its_interval_and_the_command_that_makes_it(tmp_path: Path) -> None:
-    text = page(made(tmp_path / "low", [1, 0, 0, 0]), made(tmp_path / "high", [1, 1, 1, 0]))
+    low, high = made(tmp_path / "low", [1, 0, 0, 0]), made(tmp_path / "high", [1, 1, 1, 0])
+    low.joinpath("student").mkdir()
+    write_json(low / "student" / "training.json", {"trained_tokens_seen": 500})
+    text = page(low, high)
     rows = [line for line in text.splitlines() if line.startswith("| ") and "student" in line]
     assert rows == [
-        "| high: student | 75.0 % | 30.1-95.4 % | 4 | 1 | 0.750 | 2.0 | 20 | 2 |",
-        "| low: student | 25.0 % | 4.6-69.9 % | 4 | 1 | 0.250 | 2.0 | 20 | 1 |",
+        "| high: student | tiny | sft | - | 75.0 % | 30.1-95.4 % | 4 | 1 | 0.750 | 2.0 | 20 | 2 |",
+        "| low: student | tiny | sft | 500 | 25.0 % | 4.6-69.9 % | 4 | 1 | 0.250 | 2.0 | 20 | 1 |",
     ]
     assert "### household, preset small, 50 steps, unseen" in text
     command = (
         f"`agentkd demo --run {tmp_path}/low --recipe household_small --env.options.kinds '[heat]' "
         "--train.epochs 3.0 --eval.policies '[student]'`"
     )
-    assert f"1. low: {command}" in text
-    assert "agentkd 0.1.0" in text
-    assert "engine 1; " in text
+    assert f"1. {command}" in text
+    assert "household: engine 1; revision " in text
+    assert text.count("All of them: agentkd 0.1.0, torch ") == 1
     assert "cores" in text
+
+
+def test_software_that_differs_stands_with_each_run(tmp_path: Path) -> None:
+    runs = [made(tmp_path / name, [1, 0]) for name in "ab"]
+    for run, version in zip(runs, ("1.0", "2.0"), strict=True):
+        write_json(RunFolder(run).manifest, {"versions": {"torch": version}, "processor": "P"})
+    text = page(*runs)
+    assert "All of them" not in text
+    assert "torch 1.0; P, ? cores" in text
+    assert "torch 2.0; P, ? cores" in text
+
+
+def test_a_student_says_from_which_model_and_how_it_was_trained(tmp_path: Path) -> None:
+    for run, student in (("near", f"{tmp_path}/demo/student"), ("far", "/elsewhere/demo/student")):
+        store(tmp_path / run, episodes([1, 0]))
+        changes = {"train.student": student, "train.method": "gkd", "train.lora.r": "8"}
+        recipe = build_recipe(recipe_values("household_small"), changes)
+        RunFolder(tmp_path / run).claim("train", recipe)
+    rows = page(tmp_path / "near", tmp_path / "far").splitlines()
+    assert any(row.startswith("| near: student | demo/student | gkd, LoRA | - |") for row in rows)
+    assert any(row.startswith("| far: student | demo/student | gkd, LoRA | - |") for row in rows)
 
 
 def test_a_study_stands_with_its_own_command_and_the_range_of_its_seeds(tmp_path: Path) -> None:
     study = tmp_path / "study"
     seeded(study / "a", [[1, 0, 1, 0], [1, 1, 1, 0]])
-    results = {"command": "agentkd study x.yaml --run study", "study": {"runs": {"a": {}, "b": {}}}}
+    runs = {"a": {}, "b": {}, "teacher": {"stages": ["collect"]}}
+    results = {"command": "agentkd study x.yaml --run study", "study": {"runs": runs}}
     write_json(study / "results.json", results)
     text = page(study)
-    assert "| a: student | 62.5 % |" in text
+    assert "| study/a: student | - | - | - | 62.5 % |" in text
     assert "| 8 | 2 (50.0-75.0 %) |" in text
-    assert "1. a: `agentkd study x.yaml --run study`" in text
+    assert text.count("`agentkd study x.yaml --run study`") == 1
     assert f"- {study}/b: not evaluated yet; left out" in text
+    assert "teacher" not in text
 
 
 def test_what_no_run_trains_stands_once_and_untrained_students_have_names(tmp_path: Path) -> None:
@@ -72,13 +98,13 @@ def test_what_no_run_trains_stands_once_and_untrained_students_have_names(tmp_pa
         RunFolder(tmp_path / run).claim("eval", recipe)
     text = page(*(tmp_path / run for run in "abc"))
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    told = {(row[0].removeprefix("| "), row[-1].removesuffix(" |")) for row in rows[1:]}
+    told = {(row[0].removeprefix("| "), row[1], row[-1].removesuffix(" |")) for row in rows[1:]}
     assert told == {
-        ("expert", "1, 2"),
-        ("c: expert", "3"),
-        ("a: untrained (models/a)", "1"),
-        ("b: untrained (models/b)", "2"),
-        ("c: untrained (models/c)", "3"),
+        ("expert", "-", "1, 2"),
+        ("c: expert", "-", "3"),
+        ("a: untrained", "models/a", "1"),
+        ("b: untrained", "models/b", "2"),
+        ("c: untrained", "models/c", "3"),
     }
 
 
@@ -126,6 +152,6 @@ def test_the_command_writes_the_same_page_twice(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert f"1 rows of 1 runs kept in {out}" in done.stdout
     text = out.read_text()
-    assert text.count("| run: student |") == 1
+    assert text.count("| run: student | tiny | sft |") == 1
     assert f"    agentkd leaderboard {run} --write {out}" in text
     assert json.loads((run / "eval" / "summary.json").read_text())["results"]

@@ -132,3 +132,16 @@ def test_the_help_arranges_every_command() -> None:
     headings = ["The loop", "Look", "Worlds", "Exchange", "This machine", "Options"]
     assert sorted(headings, key=shown.index) == headings
     assert shown.index(" demo ") < shown.index(" collect ") < shown.index(" doctor ")
+
+
+def test_one_task_and_a_damaged_line_are_said_once_and_in_words(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = ("--eval.policies", "[random, expert]", "--eval.episodes", "1")
+    agentkd("eval", "--run", str(run), "--recipe", "household_small", *settings)
+    with (run / "eval" / "random-seen.jsonl").open("a") as store:
+        store.write('{"torn": \n')
+    compared = agentkd("compare", f"{run}:random", f"{run}:expert", "--split", "seen")
+    assert "1 task paired" in compared.stdout
+    assert "1 task does not tell the two apart" in compared.stdout
+    assert compared.stderr.count("random-seen.jsonl, line 2") == 1
+    assert "100.0%" in compared.stdout

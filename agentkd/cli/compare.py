@@ -94,7 +94,8 @@ def _show(console: Console, split: str, results: "Sequence[Comparison]") -> None
         columns.append(("repeats", lambda score: _price(score.error_repeat_rate, "{:.1%}")))
         columns.append(("recovery", lambda score: _price(score.recovery_rate, "{:.1%}")))
     counts = sorted({result.tasks for result in results})
-    title = f"{split}, {' and '.join(f'{count:,}' for count in counts)} tasks paired"
+    noun = "task" if counts == [1] else "tasks"
+    title = f"{split}, {' and '.join(f'{count:,}' for count in counts)} {noun} paired"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     longest = max(len(score.side) for score in scores)
     table.add_column("side", overflow="fold", min_width=min(longest, 32))
@@ -135,11 +136,12 @@ def _lines(result: "Comparison") -> list[str]:
     solves = f"{second} solves {points if result.effect else 'as much as'} {first}"
     lines = [f"{solves} (p: {result.test})"]
     if result.ci_low <= 0 <= result.ci_high:
-        lines.append(f"the interval holds 0: {result.tasks:,} tasks do not tell the two apart")
-    for what, tasks in (("gained", result.gained), ("lost", result.lost)):
-        if tasks:
-            rest = f" and {len(tasks) - SHOWN_TASKS:,} more" * (len(tasks) > SHOWN_TASKS)
-            lines.append(f"{what}: {', '.join(tasks[:SHOWN_TASKS])}{rest}")
+        tasks = "1 task does" if result.tasks == 1 else f"{result.tasks:,} tasks do"
+        lines.append(f"the interval holds 0: {tasks} not tell the two apart")
+    for what, ids in (("gained", result.gained), ("lost", result.lost)):
+        if ids:
+            rest = f" and {len(ids) - SHOWN_TASKS:,} more" * (len(ids) > SHOWN_TASKS)
+            lines.append(f"{what}: {', '.join(ids[:SHOWN_TASKS])}{rest}")
     if result.ungraded:
         lines.append(
             f"{result.ungraded:,} tasks are left out: a broken machine ended their episodes"

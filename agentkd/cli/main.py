@@ -36,7 +36,7 @@ from agentkd.cli.stages import (
     train_run,
 )
 from agentkd.cli.study import add_study_command
-from agentkd.cli.terminal import console, errors, heading, name_next
+from agentkd.cli.terminal import SaidOnce, console, errors, heading, name_next
 from agentkd.cli.view import add_view_command
 from agentkd.errors import AgentkdError, ConfigError
 from agentkd.recipe import Recipe, build_recipe, recipe_values, setting_help, shipped_recipes
@@ -234,6 +234,8 @@ add_judge_command(app, console, lambda run: _recipe(None, run))
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: a user's mistake prints its message and exits with 2, Ctrl-C with 130."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(SaidOnce())
     _quiet_libraries()
     try:
         rest, overrides = split_overrides(sys.argv[1:] if arguments is None else arguments)

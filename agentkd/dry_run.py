@@ -103,7 +103,7 @@ def _estimate(recipe: Recipe, setting: Setting, tasks: Sequence[Task], episodes:
         say_nothing = ScriptedPolicy(lambda _: [""] * (setting.max_steps + 1))
         played = _play(say_nothing, setting, tasks[:1], setting.max_steps)
     usages = [_usage(trajectory, answer) for trajectory in played]
-    total = sum(usages, Usage())
+    total = Usage.total(usages)
     scale = episodes / len(played)
     usage = Usage(
         round(total.prompt_tokens * scale),

@@ -5,7 +5,7 @@ action. Records are frozen; curation makes new ones with `dataclasses.replace`. 
 as one line of JSON (`to_json`, `from_json`), and a field that has its default value is not written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -66,12 +66,28 @@ class Usage:
     part is unknown."""
 
     def __add__(self, other: "Usage") -> "Usage":
-        costs = [one.cost_usd for one in (self, other) if one != Usage()]
+        return Usage.total((self, other))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was called: no token, no price."""
+        return not (
+            self.prompt_tokens
+            or self.completion_tokens
+            or self.cached_tokens
+            or self.cost_usd is not None
+        )
+
+    @classmethod
+    def total(cls, parts: Iterable["Usage"]) -> "Usage":
+        """Sum of the parts; its cost is unknown if a part that is not empty has an unknown one."""
+        called = [part for part in parts if not part.is_empty]
+        costs = [part.cost_usd for part in called]
         known = [cost for cost in costs if cost is not None]
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.cached_tokens + other.cached_tokens,
+        return cls(
+            sum(part.prompt_tokens for part in called),
+            sum(part.completion_tokens for part in called),
+            sum(part.cached_tokens for part in called),
             sum(known) if known and len(known) == len(costs) else None,
         )
 
@@ -181,10 +197,10 @@ class Trajectory:
         """False if a broken machine ended the episode, so that it says nothing about the agent."""
         return self.outcome.status not in INFRASTRUCTURE_STATUSES
 
-    @property
+    @cached_property
     def usage(self) -> Usage:
         """Sum over the steps."""
-        return sum((step.usage for step in self.steps), Usage())
+        return Usage.total(step.usage for step in self.steps)
 
     @property
     def invalid_steps(self) -> int:

@@ -70,7 +70,7 @@ class LangchainClient:
         usages = [_usage(answer) for answer in answers]
         return ChatAnswer(
             candidates=tuple(_candidate(answer) for answer in answers),
-            usage=sum((usage for usage, _ in usages), Usage()),
+            usage=Usage.total(usage for usage, _ in usages),
             is_usage_known=all(answer.usage_metadata for answer in answers),
             is_cache_known=all(is_known for _, is_known in usages),
             model=answers[0].response_metadata.get("model_name"),

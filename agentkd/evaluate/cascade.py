@@ -54,7 +54,7 @@ class RoleSpent:
     @property
     def cost_usd(self) -> float | None:
         """US dollars; None if a price is unknown, 0 if no model was called."""
-        return 0.0 if self.usage == Usage() else self.usage.cost_usd
+        return 0.0 if self.usage.is_empty else self.usage.cost_usd
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from agentkd.evaluate.bootstrap import TaskCount
 from agentkd.evaluate.failures import FailureCause, failure_cause
 from agentkd.evaluate.recovery import count_errors
-from agentkd.trajectory import Trajectory, Usage
+from agentkd.trajectory import Trajectory
 
 
 def cost_usd(trajectory: Trajectory) -> float | None:
@@ -14,7 +14,7 @@ def cost_usd(trajectory: Trajectory) -> float | None:
 
     A step without a token called no model and is free.
     """
-    return 0.0 if trajectory.usage == Usage() else trajectory.usage.cost_usd
+    return 0.0 if trajectory.usage.is_empty else trajectory.usage.cost_usd
 
 
 @dataclass

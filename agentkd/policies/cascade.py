@@ -58,7 +58,7 @@ class CascadeActor:
         reply = replies[0] if agreed else await self._teacher.act(conversation)
         if reply.is_context_full:
             return reply
-        spent = sum((one.usage for one in replies), Usage())
+        spent = Usage.total(one.usage for one in replies)
         return replace(
             reply,
             usage=spent if agreed else spent + reply.usage,
@@ -103,7 +103,7 @@ class CascadeActor:
         return [reply for _, reply in sorted(replies.items())]
 
     def _priced(self, reply: Reply) -> Reply:
-        if self._price is None or reply.usage == Usage():
+        if self._price is None or reply.usage.is_empty:
             return reply
         cost = self._price.cost_usd(reply.usage)
         return replace(reply, usage=replace(reply.usage, cost_usd=cost))

@@ -244,7 +244,7 @@ class ReflectingPolicy:
 
 def _record(judgement: Judgement) -> dict[str, Any]:
     record: dict[str, Any] = {"label": judgement.label, "why": judgement.why}
-    if judgement.usage != Usage():
+    if not judgement.usage.is_empty:
         record["usage"] = {
             "prompt_tokens": judgement.usage.prompt_tokens,
             "completion_tokens": judgement.usage.completion_tokens,

@@ -1,9 +1,9 @@
 """The environment as others use it: options, tasks, episodes, a user's files, and bad input."""
 
 import json
-import time
 from pathlib import Path
 
+import anyio
 import pytest
 from agentkd_envs import (
     EnvError,
@@ -98,12 +98,16 @@ def test_wrong_splits_and_ranges_are_named() -> None:
         env.tasks("train", -1)
 
 
-def test_many_tasks_are_drawn_without_building_games() -> None:
+def test_many_tasks_are_drawn_without_building_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a game was built")
+
+    monkeypatch.setattr("agentkd_envs.household.environment.build_game", refuse)
     env = HouseholdEnv()
-    env.tasks("train", 100)
-    start = time.perf_counter()
-    assert len(env.tasks("train", 20_000)) == 20_000
-    assert time.perf_counter() - start < 4
+    tasks = env.tasks("train", 2_000)
+    assert len({task.id for task in tasks}) == 2_000
+    with pytest.raises(AssertionError, match="a game was built"):
+        anyio.run(env.reset, tasks[0])
 
 
 def test_tasks_are_json_and_small() -> None:

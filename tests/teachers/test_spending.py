@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -225,7 +226,10 @@ usages = st.builds(
 
 @given(st.lists(usages))
 def test_a_sum_with_an_unknown_part_is_unknown(parts: list[Usage]) -> None:
-    total = sum(parts, Usage())
+    total = Usage.total(parts)
+    together = sum(parts, Usage())
+    assert replace(total, cost_usd=None) == replace(together, cost_usd=None)
+    assert total.cost_usd == pytest.approx(together.cost_usd)
     paid = [part for part in parts if part != Usage()]
     if any(part.cost_usd is None for part in paid) or not paid:
         assert total.cost_usd is None

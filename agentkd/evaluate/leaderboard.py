@@ -191,7 +191,8 @@ def _sources(entries: Sequence[Entry], numbers: Mapping[Path, int]) -> Iterator[
     for source, number in numbers.items():
         own = [entry for entry in entries if entry.source == source]
         yield f"{number}. `{own[0].command}`  "
-        facts = [*_played(own), *_each(f"revision {revision(entry.manifest)}" for entry in own)]
+        revisions = _each(revision(entry.manifest) for entry in own)
+        facts = [*_played(own), f"revision{'s' * (len(revisions) > 1)} {', '.join(revisions)}"]
         if not is_same:
             facts += _each(stands_on[entry.path] for entry in own)
         yield f"   {'; '.join(facts)}"

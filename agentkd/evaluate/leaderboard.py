@@ -10,6 +10,7 @@ A file may hold other text: only what stands between the two markers is replaced
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ COLUMNS = (
     *("reward", "steps", "tokens", "made by"),
 )
 NOTHING, NONE = "-", "none"
+_SEED = re.compile(r"seed-\d+")
 
 
 @dataclass(frozen=True)
@@ -250,24 +252,34 @@ def _made(entry: Entry, row: Standing) -> tuple[str, str, str]:
 
 
 def _model(entry: Entry) -> str:
-    """What the student was before its training; a path from where the run is."""
+    """What the student was before its training.
+
+    A path is told from where the runs are, also if they have been moved; of several seeds it is the
+    student of the same one.
+    """
     student = str(entry.train.get("student") or NOTHING)
     if not Path(student).is_absolute():
         return student
-    for folder in (entry.source.parent.absolute(), entry.path.parent.absolute()):
-        if Path(student).is_relative_to(folder):
-            return str(Path(student).relative_to(folder))
-    return "/".join(Path(student).parts[-2:])
+    parts = [part for part in Path(student).parts if not _SEED.fullmatch(part)]
+    beside = entry.source.absolute().parent
+    if Path(student).is_relative_to(beside):
+        parts = parts[len(beside.parts) :]
+    elif entry.source.name in parts:
+        parts = parts[parts.index(entry.source.name) :]
+    else:
+        parts = parts[-2:]
+    return "/".join(parts)
 
 
 def _cells(row: Standing) -> tuple[str, ...]:
     result = row.result
     low, high = min(row.seed_rates), max(row.seed_rates)
+    has_range = len(row.seeds) > 1
     return (
         f"{100 * result.success_rate:.1f} %" if result.episodes else "-",
         f"{100 * result.ci_low:.1f}-{100 * result.ci_high:.1f} %",
         f"{result.episodes:,}",
-        f"{len(row.seeds)} ({100 * low:.1f}-{100 * high:.1f} %)" if row.seeds else "1",
+        f"{len(row.seeds)} ({100 * low:.1f}-{100 * high:.1f} %)" if has_range else "1",
         f"{result.mean_reward:.3f}",
         f"{result.mean_steps:.1f}",
         f"{result.mean_completion_tokens:,.0f}",

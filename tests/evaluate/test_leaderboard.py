@@ -61,15 +61,31 @@ def test_software_that_differs_stands_with_each_run(tmp_path: Path) -> None:
     assert "torch 2.0; P, ? cores" in text
 
 
-def test_a_student_says_from_which_model_and_how_it_was_trained(tmp_path: Path) -> None:
-    for run, student in (("near", f"{tmp_path}/demo/student"), ("far", "/elsewhere/demo/student")):
-        store(tmp_path / run, episodes([1, 0]))
-        changes = {"train.student": student, "train.method": "gkd", "train.lora.r": "8"}
-        recipe = build_recipe(recipe_values("household_small"), changes)
-        RunFolder(tmp_path / run).claim("train", recipe)
-    rows = page(tmp_path / "near", tmp_path / "far").splitlines()
-    assert any(row.startswith("| near: student | demo/student | gkd, LoRA | - |") for row in rows)
-    assert any(row.startswith("| far: student | demo/student | gkd, LoRA | - |") for row in rows)
+@pytest.mark.parametrize(
+    ("student", "told"),
+    [
+        ("models/own", "models/own"),
+        ("{folder}/demo/student", "demo/student"),
+        ("{folder}/study/sft/seed-1/student", "study/sft/student"),
+        ("/elsewhere/runs/run/base/seed-1/student", "run/base/student"),
+        ("/elsewhere/demo/student", "demo/student"),
+    ],
+)
+def test_a_student_says_from_which_model_and_how_it_was_trained(
+    tmp_path: Path, student: str, told: str
+) -> None:
+    store(tmp_path / "run", episodes([1, 0]))
+    model = student.format(folder=tmp_path)
+    changes = {"train.student": model, "train.method": "gkd", "train.lora.r": "8"}
+    RunFolder(tmp_path / "run").claim(
+        "train", build_recipe(recipe_values("household_small"), changes)
+    )
+    assert f"| run: student | {told} | gkd, LoRA | - |" in page(tmp_path / "run")
+
+
+def test_one_seed_has_no_range(tmp_path: Path) -> None:
+    seeded(tmp_path / "a", [[1, 0]])
+    assert "| 2 | 1 | 0.500 |" in page(tmp_path / "a")
 
 
 def test_a_study_stands_with_its_own_command_and_the_range_of_its_seeds(tmp_path: Path) -> None:

@@ -237,8 +237,11 @@ async def test_a_cancelled_call_leaves_nothing_behind() -> None:
 
 
 _HOST = """
-import anyio, os, sys, time
+import anyio, os, signal, sys, time
 from agentkd_envs.scienceworld import ScienceWorldEnv
+
+# A shell that runs the tests in the background has its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():
     env = ScienceWorldEnv(workers=1)
